@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Two mounts of one image in lockstep: one list of paths from the first, each
+//! path asked on both.
+
+use crate::record::{field, Record};
+use crate::{dir, file, observe, sys, write};
+use std::ffi::CString;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::Mutex;
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+pub enum Level {
+    /// Names, order, types, statx, link targets, content by one read.
+    Quick,
+    /// Everything but content.
+    Meta,
+    /// Everything.
+    Full,
+}
+
+#[derive(clap::Args)]
+pub struct Options {
+    #[arg(long, value_enum, default_value = "full")]
+    pub level: Level,
+    /// Ask everything of each N-th path only, and the others at level quick.
+    #[arg(long, default_value_t = 1)]
+    pub every: usize,
+    /// Threads that share the work.
+    #[arg(long, default_value_t = 1)]
+    pub jobs: usize,
+    /// Threads that each do all of the work, from different starts.
+    #[arg(long, default_value_t = 1)]
+    pub readers: usize,
+    /// Drop the page, dentry and inode caches all the while.
+    #[arg(long)]
+    pub drop_caches: bool,
+    /// The second tree is the plain directory that the image was made from.
+    #[arg(long)]
+    pub against_source: bool,
+}
+
+#[derive(Default)]
+pub struct Report {
+    pub files: AtomicUsize,
+    pub bytes: AtomicUsize,
+    pub checks: AtomicUsize,
+    pub mismatches: AtomicUsize,
+    shown: Mutex<()>,
+}
+
+impl Report {
+    pub fn mismatch(&self, path: &[u8], what: &str) {
+        let _one_at_a_time = self.shown.lock();
+        if self.mismatches.fetch_add(1, Ordering::Relaxed) < 50 {
+            println!("differs /{}: {what}", path.escape_ascii());
+        }
+    }
+
+    pub fn records(&self, path: &[u8], a: &Record, b: &Record) {
+        self.checks.fetch_add(a.0.len(), Ordering::Relaxed);
+        for what in a.diff(b) {
+            self.mismatch(path, &what);
+        }
+    }
+
+    pub fn count(&self, bytes: u64) {
+        self.files.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as usize, Ordering::Relaxed);
+    }
+}
+
+/// A path below the roots, without a leading slash.
+pub struct Item {
+    pub rel: Vec<u8>,
+    pub kind: u8,
+}
+
+pub fn below(root: &CString, rel: &[u8]) -> CString {
+    if rel.is_empty() {
+        root.clone()
+    } else {
+        sys::join(root, rel)
+    }
+}
+
+/// Walks A, comparing each listing with that of B.
+fn walk(a: &CString, b: &CString, report: &Report) -> Vec<Item> {
+    let mut items = vec![Item {
+        rel: vec![],
+        kind: libc::DT_DIR,
+    }];
+    let mut next = 0;
+    while let Some(item) = items.get(next) {
+        next += 1;
+        if item.kind != libc::DT_DIR {
+            continue;
+        }
+        let rel = item.rel.clone();
+        let (x, y) = (dir::list(&below(a, &rel)), dir::list(&below(b, &rel)));
+        let entries = dir::parse(x.as_deref().unwrap_or_default());
+        if x != y {
+            let other = dir::parse(y.as_deref().unwrap_or_default());
+            let at = entries.iter().zip(&other).position(|(e, f)| {
+                (e.ino, e.off, e.kind, &e.name) != (f.ino, f.off, f.kind, &f.name)
+            });
+            let at = at.unwrap_or(entries.len().min(other.len()));
+            let show = |l: &[dir::Entry]| {
+                l.get(at).map_or("end".into(), |e| {
+                    format!("{} {} {} {}", e.name.escape_ascii(), e.ino, e.off, e.kind)
+                })
+            };
+            let errs = (x.as_ref().err(), y.as_ref().err());
+            report.mismatch(
+                &rel,
+                &format!(
+                    "getdents[{at}] {} | {} {errs:?}",
+                    show(&entries),
+                    show(&other)
+                ),
+            );
+        }
+        for e in entries.iter().filter(|e| e.name != b"." && e.name != b"..") {
+            let mut path = rel.clone();
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend_from_slice(&e.name);
+            items.push(Item {
+                rel: path,
+                kind: e.kind,
+            });
+        }
+    }
+    items
+}
+
+fn everything(item: &Item, path: &CString, root: &CString, level: Level) -> Record {
+    let mut rec = observe::full(path, root);
+    let size = rec.0.first().map_or(0, |o| match &o.1 {
+        crate::record::Obs::Statx(s) => field(s, "size") as i64,
+        _ => 0,
+    });
+    write::on_any(&mut rec, path, root);
+    if item.kind == libc::DT_DIR {
+        let entries = dir::parse(&dir::list(path).unwrap_or_default());
+        dir::positions(&mut rec, path, &entries);
+        dir::missing(&mut rec, path, &entries);
+        dir::parent(&mut rec, path);
+        write::on_dir(&mut rec, path);
+        if let Ok(fd) = dir::open(path) {
+            file::ioctls(&mut rec, &fd, 1);
+            file::extents(&mut rec, &fd, 4096);
+        }
+    }
+    if item.kind == libc::DT_REG {
+        rec.put(
+            "lookup below a file",
+            observe::statx(&sys::join(path, b"x")),
+        );
+        write::on_file(&mut rec, path);
+        let fd = match sys::open(path, libc::O_RDONLY | libc::O_NOFOLLOW) {
+            Ok(fd) => fd,
+            Err(e) => {
+                rec.put("open", crate::record::Obs::Errno(e));
+                return rec;
+            }
+        };
+        file::holes(&mut rec, &fd, size);
+        file::extents(&mut rec, &fd, size);
+        file::ioctls(&mut rec, &fd, size >> 12);
+        if level == Level::Full {
+            file::direct(&mut rec, path, size);
+            file::ways_to_read(&mut rec, &fd, size);
+        }
+    }
+    rec
+}
+
+fn content(item: &Item, a: &CString, b: &CString, report: &Report) {
+    let flags = libc::O_RDONLY | libc::O_NOFOLLOW;
+    match (sys::open(a, flags), sys::open(b, flags)) {
+        (Ok(x), Ok(y)) => match file::same_bytes(&x, &y) {
+            Ok(n) => report.count(n),
+            Err(what) => report.mismatch(&item.rel, &what),
+        },
+        (Err(x), Err(y)) if x == y => report.count(0),
+        (x, y) => report.mismatch(&item.rel, &format!("open: {:?} | {:?}", x.err(), y.err())),
+    }
+}
+
+fn check(item: &Item, roots: (&CString, &CString), level: Level, report: &Report) {
+    let (a, b) = (below(roots.0, &item.rel), below(roots.1, &item.rel));
+    let (x, y) = if level == Level::Quick {
+        (observe::brief(&a), observe::brief(&b))
+    } else {
+        (
+            everything(item, &a, roots.0, level),
+            everything(item, &b, roots.1, level),
+        )
+    };
+    report.records(&item.rel, &x, &y);
+    if item.kind == libc::DT_REG && level != Level::Meta {
+        content(item, &a, &b, report);
+    } else {
+        report.count(0);
+    }
+}
+
+/// A mutation that succeeded would change the tree, or the machine.
+fn read_only(root: &CString) -> bool {
+    const ST_RDONLY: i64 = 1;
+    sys::statfs(root).is_ok_and(|s| s[observe::STATFS_FLAGS] & ST_RDONLY != 0)
+}
+
+/// Runs `work` over the items, by `jobs` threads that share them or `readers`
+/// threads that each take all.
+pub fn spread(items: &[Item], opt: &Options, work: impl Fn(usize, &Item) + Sync) {
+    let (next, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|s| {
+        let threads: Vec<_> = (0..opt.jobs.max(opt.readers))
+            .map(|t| {
+                let (next, work) = (&next, &work);
+                s.spawn(move || {
+                    if opt.readers > 1 {
+                        let start = t * items.len() / opt.readers;
+                        (0..items.len())
+                            .map(|i| (i + start) % items.len())
+                            .for_each(|i| work(i, &items[i]));
+                    } else {
+                        let take = || next.fetch_add(1, Ordering::Relaxed);
+                        let mut i = take();
+                        while let Some(item) = items.get(i) {
+                            work(i, item);
+                            i = take();
+                        }
+                    }
+                })
+            })
+            .collect();
+        if opt.drop_caches {
+            s.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    std::fs::write("/proc/sys/vm/drop_caches", "3").expect("root may drop caches");
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                }
+            });
+        }
+        for t in threads {
+            t.join().expect("a reader panicked");
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+pub fn run(a: &CString, b: &CString, opt: &Options, report: &Report) {
+    if opt.against_source {
+        return crate::source::run(a, b, opt, report);
+    }
+    if !read_only(a) || !read_only(b) {
+        return report.mismatch(b"", "not a read-only filesystem");
+    }
+    let items = walk(a, b, report);
+    spread(&items, opt, |i, item| {
+        let level = if i % opt.every == 0 {
+            opt.level
+        } else {
+            Level::Quick
+        };
+        check(item, (a, b), level, report);
+    });
+}
