@@ -192,7 +192,7 @@ pub fn map_dev(
         });
     }
     if devices == Devices::Separate {
-        for (index, device) in (0u16..).zip(table).filter(|(_, d)| d.uniaddr != 0) {
+        for (index, device) in (0..u16::MAX).zip(table).filter(|(_, d)| d.uniaddr != 0) {
             match pa.checked_sub(block.pos(device.uniaddr)) {
                 Some(pos) if pos < block.pos(device.blocks) => {
                     return Ok(Place {

@@ -375,5 +375,7 @@ fn is_entry_offset(offset: u32) -> bool {
 
 /// `offset` rounded up to an entry's begin.
 fn next_entry_offset(offset: u32) -> u32 {
-    offset.div_ceil(DIRENT_SIZE).saturating_mul(DIRENT_SIZE)
+    let index = offset.saturating_add(DIRENT_SIZE - 1) / DIRENT_SIZE;
+
+    index.saturating_mul(DIRENT_SIZE)
 }

@@ -352,7 +352,7 @@ impl Inode {
     ///
     /// `EUCLEAN` if it is empty or holds a NUL.
     pub fn check_symlink(target: &[u8]) -> Result<()> {
-        if target.is_empty() || target.contains(&0) {
+        if target.is_empty() || target.iter().any(|&c| c == 0) {
             return Err(Error::FastSymlink(target.len() as u64));
         }
         Ok(())
