@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * C faces of the static inlines and macros that the vfs crate calls. Each is
+ * one call or one expression: what to call when is decided in Rust.
+ */
+#include <linux/backing-dev.h>
+#include <linux/blkdev.h>
+#include <linux/fs.h>
+#include <linux/fs_context.h>
+#include <linux/highmem.h>
+#include <linux/iomap.h>
+#include <linux/kdev_t.h>
+#include <linux/pagemap.h>
+#include <linux/posix_acl.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uio.h>
+#include <linux/xattr.h>
+
+/* linux/fs.h, linux/slab.h: inodes */
+
+void *rust_vfs_alloc_inode_sb(struct super_block *sb, struct kmem_cache *cache)
+{
+	return alloc_inode_sb(sb, cache, GFP_KERNEL);
+}
+
+struct kmem_cache *rust_vfs_kmem_cache_create(const char *name, unsigned int size,
+					      unsigned int align, slab_flags_t flags,
+					      void (*ctor)(void *))
+{
+	return kmem_cache_create(name, size, align, flags, ctor);
+}
+
+bool rust_vfs_inode_is_new(struct inode *inode)
+{
+	return inode_state_read_once(inode) & I_NEW;
+}
+
+void rust_vfs_i_uid_write(struct inode *inode, uid_t uid)
+{
+	i_uid_write(inode, uid);
+}
+
+void rust_vfs_i_gid_write(struct inode *inode, gid_t gid)
+{
+	i_gid_write(inode, gid);
+}
+
+void rust_vfs_inode_set_mtime(struct inode *inode, time64_t sec, long nsec)
+{
+	inode_set_mtime(inode, sec, nsec);
+}
+
+void rust_vfs_inode_set_ctime(struct inode *inode, time64_t sec, long nsec)
+{
+	inode_set_ctime(inode, sec, nsec);
+}
+
+void rust_vfs_inode_set_atime(struct inode *inode, time64_t sec, long nsec)
+{
+	inode_set_atime(inode, sec, nsec);
+}
+
+void rust_vfs_inode_set_cached_link(struct inode *inode, char *link, int len)
+{
+	inode_set_cached_link(inode, link, len);
+}
+
+void rust_vfs_cache_no_acl(struct inode *inode)
+{
+	cache_no_acl(inode);
+}
+
+loff_t rust_vfs_i_size_read(struct inode *inode)
+{
+	return i_size_read(inode);
+}
+
+dev_t rust_vfs_new_decode_dev(u32 dev)
+{
+	return new_decode_dev(dev);
+}
+
+u64 rust_vfs_huge_encode_dev(dev_t dev)
+{
+	return huge_encode_dev(dev);
+}
+
+/* linux/fs.h: super blocks */
+
+void rust_vfs_super_set_uuid(struct super_block *sb, const u8 *uuid, unsigned int len)
+{
+	super_set_uuid(sb, uuid, len);
+}
+
+void rust_vfs_super_set_sysfs_name_id(struct super_block *sb)
+{
+	super_set_sysfs_name_id(sb);
+}
+
+void rust_vfs_errorfc(struct fs_context *fc, const char *msg)
+{
+	errorfc(fc, "%s", msg);
+}
+
+/* linux/fs.h: directories */
+
+bool rust_vfs_dir_emit(struct dir_context *ctx, const char *name, int len, u64 ino,
+		       unsigned int type)
+{
+	return dir_emit(ctx, name, len, ino, type);
+}
+
+/* linux/pagemap.h, linux/highmem.h */
+
+void rust_vfs_mapping_set_large_folios(struct address_space *mapping)
+{
+	mapping_set_large_folios(mapping);
+}
+
+void rust_vfs_folio_get(struct folio *folio)
+{
+	folio_get(folio);
+}
+
+void rust_vfs_folio_put(struct folio *folio)
+{
+	folio_put(folio);
+}
+
+loff_t rust_vfs_folio_pos(const struct folio *folio)
+{
+	return folio_pos(folio);
+}
+
+size_t rust_vfs_folio_size(const struct folio *folio)
+{
+	return folio_size(folio);
+}
+
+void rust_vfs_memcpy_from_folio(char *to, struct folio *folio, size_t offset, size_t len)
+{
+	memcpy_from_folio(to, folio, offset, len);
+}
+
+void *rust_vfs_kmap_local_folio(struct folio *folio, size_t offset)
+{
+	return kmap_local_folio(folio, offset);
+}
+
+void rust_vfs_kunmap_local(const void *addr)
+{
+	kunmap_local(addr);
+}
+
+bool rust_vfs_ra_has_index(struct file_ra_state *ra, pgoff_t index)
+{
+	return ra_has_index(ra, index);
+}
+
+void rust_vfs_page_cache_sync_readahead(struct address_space *mapping, struct file_ra_state *ra,
+					struct file *file, pgoff_t index, unsigned long nr)
+{
+	page_cache_sync_readahead(mapping, ra, file, index, nr);
+}
+
+pgoff_t rust_vfs_readahead_index(const struct readahead_control *rac)
+{
+	return readahead_index(rac);
+}
+
+unsigned int rust_vfs_readahead_count(struct readahead_control *rac)
+{
+	return readahead_count(rac);
+}
+
+/* linux/sched/signal.h */
+
+bool rust_vfs_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
+}
+
+void rust_vfs_cond_resched(void)
+{
+	cond_resched();
+}
+
+/* linux/uio.h */
+
+size_t rust_vfs_iov_iter_count(const struct iov_iter *iter)
+{
+	return iov_iter_count(iter);
+}
+
+/* linux/blkdev.h */
+
+unsigned int rust_vfs_bdev_dma_alignment(struct block_device *bdev)
+{
+	return bdev_dma_alignment(bdev);
+}
+
+unsigned int rust_vfs_bdev_logical_block_size(struct block_device *bdev)
+{
+	return bdev_logical_block_size(bdev);
+}
+
+u64 rust_vfs_bdev_nr_bytes(struct block_device *bdev)
+{
+	return bdev_nr_bytes(bdev);
+}
+
+/*
+ * linux/iomap.h: an __always_inline body around two callbacks; the loop control
+ * in it is the kernel's own.
+ */
+int rust_vfs_iomap_iter_next(const struct iomap_iter *iter, struct iomap *iomap,
+			     struct iomap *srcmap, iomap_iter_begin_fn begin,
+			     iomap_iter_end_fn end)
+{
+	return iomap_iter_next(iter, iomap, srcmap, begin, end);
+}

@@ -1,0 +1,612 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Inodes.
+//!
+//! An inode is either new (a [`NewInode`], which must be made ready or fails), or ready and seen
+//! only as `&Inode`. It carries the filesystem's data in the same allocation, which an RCU callback
+//! drops: path walks look at inodes without a reference.
+//!
+//! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use crate::{
+    bindings::{
+        self,
+        helpers, //
+    },
+    dir,
+    file,
+    iomap,
+    meta::MetaReader,
+    registration::{
+        FileSystem,
+        Registration, //
+    },
+    super_block::SuperBlock, //
+};
+use core::{
+    marker::PhantomData,
+    mem::MaybeUninit,
+    ops::Deref,
+    ptr::NonNull, //
+};
+use kernel::{
+    container_of,
+    prelude::*,
+    types::Opaque, //
+};
+
+/// An inode with what belongs to it.
+///
+/// # Invariants
+///
+/// `key` is set before the inode is in the hash. `data` is initialised if `ready`, which is set
+/// before `I_NEW` is cleared and never reset.
+#[repr(C)]
+pub(crate) struct WithData<T: FileSystem> {
+    key: u64,
+    ready: bool,
+    /// The slab it came from: its superblock may be gone when it is freed.
+    cache: *mut bindings::kmem_cache,
+    /// The target of a fast symlink, with a NUL; `i_link` points to it.
+    link: KVec<u8>,
+    data: MaybeUninit<T::InodeData>,
+    inode: Opaque<bindings::inode>,
+}
+
+impl<T: FileSystem> WithData<T> {
+    /// # Safety
+    ///
+    /// `inode` was allocated by [`alloc_inode`] of `T`.
+    unsafe fn of(inode: *mut bindings::inode) -> *mut Self {
+        let inode = Opaque::cast_from(inode);
+        // SAFETY: such an inode is the field of a `WithData<T>`.
+        unsafe { container_of!(inode, Self, inode) }.cast_mut()
+    }
+
+    /// Constructor of the slab: runs once an object, not once an allocation.
+    ///
+    /// # Safety
+    ///
+    /// Only to be called by the slab, with a new object.
+    pub(crate) unsafe extern "C" fn init_once(object: *mut c_void) {
+        // SAFETY: a new object is as large as a `WithData<T>`.
+        unsafe {
+            let inode = &raw mut (*object.cast::<Self>()).inode;
+            bindings::inode_init_once(Opaque::cast_into(inode));
+        }
+    }
+}
+
+/// A ready inode of type `T`.
+///
+/// # Invariants
+///
+/// Is the `inode` of a `WithData<T>` that is `ready`.
+#[repr(transparent)]
+pub struct Inode<T: FileSystem>(Opaque<bindings::inode>, PhantomData<T>);
+
+// SAFETY: the C object is made for concurrent use, and the data is `Send` and `Sync`.
+unsafe impl<T: FileSystem> Send for Inode<T> {}
+// SAFETY: as above.
+unsafe impl<T: FileSystem> Sync for Inode<T> {}
+
+impl<T: FileSystem> Inode<T> {
+    /// # Safety
+    ///
+    /// `inode` is ready, of type `T`, and live for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(inode: *mut bindings::inode) -> &'a Self {
+        // SAFETY: transparent over `inode`; valid by the contract.
+        unsafe { &*inode.cast() }
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut bindings::inode {
+        self.0.get()
+    }
+
+    /// The filesystem's own data.
+    pub fn data(&self) -> &T::InodeData {
+        // SAFETY: by the type invariant it is initialised; it is dropped only when an RCU grace
+        // period has passed since the last reference.
+        unsafe { (*WithData::<T>::of(self.as_ptr())).data.assume_init_ref() }
+    }
+
+    /// What it was looked up by, see [`SuperBlock::iget5`].
+    pub fn key(&self) -> u64 {
+        // SAFETY: by the type invariants it is set.
+        unsafe { (*WithData::<T>::of(self.as_ptr())).key }
+    }
+
+    /// The superblock it is on.
+    pub fn super_block(&self) -> &SuperBlock<T> {
+        // SAFETY: ready inodes are on superblocks that have their data, and go before them.
+        unsafe { SuperBlock::from_raw((*self.as_ptr()).i_sb) }
+    }
+
+    /// Size in bytes.
+    pub fn size(&self) -> u64 {
+        // SAFETY: a ready inode.
+        unsafe { helpers::i_size_read(self.as_ptr()) as u64 }
+    }
+
+    /// Type and permission bits.
+    pub fn mode(&self) -> u16 {
+        // SAFETY: a ready inode; the mode of a read-only filesystem does not change.
+        unsafe { (*self.as_ptr()).i_mode }
+    }
+
+    /// Reads its content through its page cache; for kinds that have one.
+    pub fn content(&self) -> MetaReader<'_> {
+        // SAFETY: the mapping lives with the inode, and the operations that `Kind` gives it read
+        // folios without a file; kinds without any get none.
+        unsafe {
+            let mapping = (*self.as_ptr()).i_mapping;
+            let readable = (*(*mapping).a_ops).read_folio.is_some();
+            MetaReader::of_mapping(if readable {
+                mapping
+            } else {
+                core::ptr::null_mut()
+            })
+        }
+    }
+}
+
+/// A counted reference to an inode, that cannot outlive the call it was got in.
+pub struct InodeRef<'a, T: FileSystem>(NonNull<bindings::inode>, PhantomData<&'a SuperBlock<T>>);
+
+impl<T: FileSystem> InodeRef<'_, T> {
+    /// The reference moves to the caller.
+    pub(crate) fn into_raw(self) -> *mut bindings::inode {
+        core::mem::ManuallyDrop::new(self).0.as_ptr()
+    }
+}
+
+impl<T: FileSystem> Deref for InodeRef<'_, T> {
+    type Target = Inode<T>;
+
+    fn deref(&self) -> &Inode<T> {
+        // SAFETY: made for ready inodes only, and holds a reference.
+        unsafe { Inode::from_raw(self.0.as_ptr()) }
+    }
+}
+
+impl<T: FileSystem> Drop for InodeRef<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours.
+        unsafe { bindings::iput(self.0.as_ptr()) };
+    }
+}
+
+/// What `iget5_locked` found.
+pub enum Found<'a, T: FileSystem> {
+    /// An inode in use.
+    Ready(InodeRef<'a, T>),
+    /// A new one, which everyone else waits for.
+    New(NewInode<'a, T>),
+}
+
+impl<T: FileSystem> SuperBlock<T> {
+    /// The inode with `key`, with inode number `ino` if it is new (`iget5_locked`). `ENOMEM`, or
+    /// `EIO` if the inode failed while this call waited for it. May sleep.
+    pub fn iget5(&self, ino: u64, key: u64) -> Result<Found<'_, T>> {
+        let mut id = Id { ino, key };
+        // SAFETY: the superblock is live; both callbacks take an `Id`, and inodes of `T`.
+        let raw = unsafe {
+            bindings::iget5_locked(
+                self.as_ptr(),
+                ino,
+                Some(iget5_test::<T>),
+                Some(iget5_set::<T>),
+                (&raw mut id).cast(),
+            )
+        };
+        let inode = NonNull::new(raw).ok_or(ENOMEM)?;
+        // SAFETY: we hold a reference. Where it is not new, it was waited for until it was not.
+        unsafe {
+            if helpers::inode_is_new(raw) {
+                return Ok(Found::New(NewInode(inode, PhantomData)));
+            }
+            if !(*WithData::<T>::of(raw)).ready {
+                bindings::iput(raw);
+                return Err(EIO);
+            }
+        }
+        Ok(Found::Ready(InodeRef(inode, PhantomData)))
+    }
+}
+
+struct Id {
+    ino: u64,
+    key: u64,
+}
+
+/// # Safety
+///
+/// Only to be called by `iget5_locked`, with an inode of `T` in the hash, and an `Id`.
+unsafe extern "C" fn iget5_test<T: FileSystem>(
+    inode: *mut bindings::inode,
+    id: *mut c_void,
+) -> c_int {
+    // SAFETY: as the function's contract says.
+    unsafe { ((*WithData::<T>::of(inode)).key == (*id.cast::<Id>()).key).into() }
+}
+
+/// # Safety
+///
+/// Only to be called by `iget5_locked`, with an inode of `T` on its way into the hash, and an `Id`.
+unsafe extern "C" fn iget5_set<T: FileSystem>(
+    inode: *mut bindings::inode,
+    id: *mut c_void,
+) -> c_int {
+    // SAFETY: as the function's contract says; nobody else sees the inode yet.
+    unsafe {
+        let id = &*id.cast::<Id>();
+        (*WithData::<T>::of(inode)).key = id.key;
+        (*inode).i_ino = id.ino;
+    }
+    0
+}
+
+/// A point in time, from the epoch.
+#[derive(Clone, Copy)]
+pub struct Time {
+    /// Seconds.
+    pub sec: i64,
+    /// Nanoseconds, below 10^9.
+    pub nsec: u32,
+}
+
+/// What every inode has.
+pub struct Attributes {
+    /// Type (`S_IFMT`) and permission bits.
+    pub mode: u16,
+    /// Number of links.
+    pub nlink: u32,
+    /// Owner, in the user namespace of the superblock.
+    pub uid: u32,
+    /// Group, in the user namespace of the superblock.
+    pub gid: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// Used space in units of 512 bytes.
+    pub blocks: u64,
+    /// Times of access, change and modification alike.
+    pub time: Time,
+    /// Whether it is known to have no ACL, so that none is looked for.
+    pub no_acl: bool,
+}
+
+/// An inode that was just made (`I_NEW`). Dropping it fails it: it leaves the hash, and who waits
+/// for it gets an error.
+pub struct NewInode<'a, T: FileSystem>(NonNull<bindings::inode>, PhantomData<&'a SuperBlock<T>>);
+
+impl<T: FileSystem> Drop for NewInode<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: the inode is new and ours; this ends both.
+        unsafe { bindings::iget_failed(self.0.as_ptr()) };
+    }
+}
+
+impl<'a, T: FileSystem> NewInode<'a, T> {
+    /// Makes the inode ready. `EINVAL` where `kind` and the type in `attributes.mode` differ, or
+    /// sizes are out of range; the inode fails then.
+    pub fn init(
+        self,
+        data: T::InodeData,
+        attributes: &Attributes,
+        kind: Kind<T>,
+    ) -> Result<InodeRef<'a, T>> {
+        let raw = self.0.as_ptr();
+        let ifmt = u32::from(attributes.mode) & bindings::S_IFMT;
+        let fits = match &kind.content {
+            Content::Special(_) => matches!(
+                ifmt,
+                bindings::S_IFCHR | bindings::S_IFBLK | bindings::S_IFIFO | bindings::S_IFSOCK
+            ),
+            _ => ifmt == kind.ifmt,
+        };
+        if !fits || attributes.time.nsec >= 1_000_000_000 {
+            return Err(EINVAL);
+        }
+        let size = i64::try_from(attributes.size).map_err(|_| EINVAL)?;
+        // SAFETY: the inode is new: nobody else changes it or uses it before it is unlocked. Its
+        // operations fit its type, which was just seen.
+        unsafe {
+            (*raw).i_mode = attributes.mode;
+            bindings::set_nlink(raw, attributes.nlink);
+            helpers::i_uid_write(raw, attributes.uid);
+            helpers::i_gid_write(raw, attributes.gid);
+            (*raw).i_size = size;
+            (*raw).i_blocks = attributes.blocks;
+            let Time { sec, nsec } = attributes.time;
+            helpers::inode_set_mtime(raw, sec, nsec as isize);
+            helpers::inode_set_ctime(raw, sec, nsec as isize);
+            helpers::inode_set_atime(raw, sec, nsec as isize);
+            if attributes.no_acl {
+                helpers::cache_no_acl(raw);
+            }
+            (*raw).i_op = kind.inode;
+            match kind.content {
+                Content::Special(dev) => {
+                    let dev = helpers::new_decode_dev(dev);
+                    bindings::init_special_inode(raw, attributes.mode, dev);
+                }
+                Content::Link(target) => {
+                    let with = WithData::<T>::of(raw);
+                    let len = i32::try_from(target.len()).map_err(|_| EINVAL)? - 1;
+                    (*with).link = target;
+                    let link = (*with).link.as_mut_ptr().cast();
+                    helpers::inode_set_cached_link(raw, link, len);
+                }
+                Content::Mapped(aops) => {
+                    (*raw).__bindgen_anon_3.i_fop = kind.file;
+                    (*(*raw).i_mapping).a_ops = aops;
+                    if ifmt != bindings::S_IFREG {
+                        bindings::inode_nohighmem(raw);
+                    }
+                    helpers::mapping_set_large_folios((*raw).i_mapping);
+                }
+            }
+            let with = WithData::<T>::of(raw);
+            (*with).data.write(data);
+            (*with).ready = true;
+            bindings::unlock_new_inode(raw);
+        }
+        // The reference lives on, as that of a ready inode.
+        Ok(InodeRef(
+            core::mem::ManuallyDrop::new(self).0,
+            PhantomData,
+        ))
+    }
+}
+
+enum Content {
+    /// Folios that these operations read.
+    Mapped(*const bindings::address_space_operations),
+    /// A symlink's target with a NUL.
+    Link(KVec<u8>),
+    /// A device number as it is on disk (`new_decode_dev`).
+    Special(u32),
+}
+
+/// The operations of one kind of inode.
+pub struct Kind<T: FileSystem> {
+    ifmt: u32,
+    inode: *const bindings::inode_operations,
+    file: *const bindings::file_operations,
+    content: Content,
+    _p: PhantomData<T>,
+}
+
+impl<T: FileSystem> Kind<T> {
+    fn new(
+        ifmt: u32,
+        inode: *const bindings::inode_operations,
+        file: *const bindings::file_operations,
+        content: Content,
+    ) -> Self {
+        Self {
+            ifmt,
+            inode,
+            file,
+            content,
+            _p: PhantomData,
+        }
+    }
+
+    /// A regular file whose content is where `M` maps it.
+    pub fn regular<O, M>() -> Self
+    where
+        O: Operations<FileSystem = T>,
+        M: iomap::Operations<FileSystem = T>,
+    {
+        let aops = Content::Mapped(iomap::Tables::<M>::MAPPING);
+        Self::new(
+            bindings::S_IFREG,
+            iomap::RegularInode::<O, M>::INODE,
+            file::Tables::<M>::REGULAR,
+            aops,
+        )
+    }
+
+    /// A regular file that cannot be read: opening works, reading gives `EOPNOTSUPP`.
+    pub fn unreadable<O: Operations<FileSystem = T>>() -> Self {
+        Self::new(
+            bindings::S_IFREG,
+            Tables::<O>::INODE,
+            file::Unreadable::<T>::FILE,
+            Content::Mapped(file::Unreadable::<T>::MAPPING),
+        )
+    }
+
+    /// A directory whose content is where `M` maps it.
+    pub fn directory<O, M>() -> Self
+    where
+        O: dir::Operations<FileSystem = T>,
+        M: iomap::Operations<FileSystem = T>,
+    {
+        let aops = Content::Mapped(iomap::Tables::<M>::MAPPING);
+        let (inode, file) = (dir::Tables::<O>::INODE, dir::Tables::<O>::FILE);
+        Self::new(bindings::S_IFDIR, inode, file, aops)
+    }
+
+    /// A directory or symlink whose content cannot be read: `EOPNOTSUPP`.
+    pub fn unreadable_as<O: dir::Operations<FileSystem = T>>(directory: bool) -> Self {
+        let aops = Content::Mapped(file::Unreadable::<T>::MAPPING);
+        if directory {
+            let (inode, file) = (dir::Tables::<O>::INODE, dir::Tables::<O>::FILE);
+            Self::new(bindings::S_IFDIR, inode, file, aops)
+        } else {
+            let inode = Tables::<O>::SYMLINK;
+            Self::new(bindings::S_IFLNK, inode, core::ptr::null(), aops)
+        }
+    }
+
+    /// A symlink whose target is its content, where `M` maps it.
+    pub fn symlink<O, M>() -> Self
+    where
+        O: Operations<FileSystem = T>,
+        M: iomap::Operations<FileSystem = T>,
+    {
+        let aops = Content::Mapped(iomap::Tables::<M>::MAPPING);
+        let inode = Tables::<O>::SYMLINK;
+        Self::new(bindings::S_IFLNK, inode, core::ptr::null(), aops)
+    }
+
+    /// A symlink whose target is kept with the inode, and can be followed under RCU. `EINVAL` if
+    /// `target` has a NUL in it, `ENOMEM`.
+    pub fn fast_symlink<O: Operations<FileSystem = T>>(target: &[u8]) -> Result<Self> {
+        if target.contains(&0) {
+            return Err(EINVAL);
+        }
+        let mut link = KVec::with_capacity(target.len() + 1, GFP_KERNEL)?;
+        link.extend_from_slice(target, GFP_KERNEL)?;
+        link.push(0, GFP_KERNEL)?;
+        Ok(Self::new(
+            bindings::S_IFLNK,
+            Tables::<O>::FAST_SYMLINK,
+            core::ptr::null(),
+            Content::Link(link),
+        ))
+    }
+
+    /// A device node, fifo or socket; `dev` in the encoding of `new_encode_dev`.
+    pub fn special<O: Operations<FileSystem = T>>(dev: u32) -> Self {
+        let inode = Tables::<O>::INODE;
+        Self::new(0, inode, core::ptr::null(), Content::Special(dev))
+    }
+}
+
+/// What an inode of any kind does.
+pub trait Operations: 'static {
+    /// The filesystem it belongs to.
+    type FileSystem: FileSystem;
+
+    /// Adds to what the inode itself tells of `stat(2)`.
+    fn getattr(inode: &Inode<Self::FileSystem>, stat: &mut Stat<'_>);
+}
+
+/// Result of `statx(2)` in the making.
+pub struct Stat<'a> {
+    stat: &'a mut bindings::kstat,
+    mask: u32,
+}
+
+impl Stat<'_> {
+    /// Tells which of the `STATX_ATTR_*` in `known` are set.
+    pub fn attributes(&mut self, known: u64, set: u64) {
+        self.stat.attributes |= set & known;
+        self.stat.attributes_mask |= known;
+    }
+
+    /// Whether the caller asked for alignments of direct I/O.
+    pub fn wants_dio_align(&self) -> bool {
+        self.mask & bindings::STATX_DIOALIGN != 0
+    }
+
+    /// Gives alignments of memory and of offsets for direct I/O, in bytes; 0 where there is none.
+    pub fn dio_align(&mut self, memory: u32, offset: u32) {
+        self.stat.result_mask |= bindings::STATX_DIOALIGN;
+        self.stat.dio_mem_align = memory;
+        self.stat.dio_offset_align = offset;
+    }
+}
+
+/// The part of the tables that is alike for all kinds.
+pub(crate) const fn common_operations<O: Operations>() -> bindings::inode_operations {
+    bindings::inode_operations {
+        getattr: Some(getattr::<O>),
+        ..pin_init::zeroed()
+    }
+}
+
+struct Tables<O>(PhantomData<O>);
+
+impl<O: Operations> Tables<O> {
+    const INODE: &'static bindings::inode_operations = &common_operations::<O>();
+
+    const SYMLINK: &'static bindings::inode_operations = &bindings::inode_operations {
+        get_link: Some(bindings::page_get_link),
+        ..common_operations::<O>()
+    };
+
+    const FAST_SYMLINK: &'static bindings::inode_operations = &bindings::inode_operations {
+        get_link: Some(bindings::simple_get_link),
+        ..common_operations::<O>()
+    };
+}
+
+/// # Safety
+///
+/// Only to be called by the VFS, with a path to an inode of `O::FileSystem`.
+unsafe extern "C" fn getattr<O: Operations>(
+    idmap: *mut bindings::mnt_idmap,
+    path: *const bindings::path,
+    stat: *mut bindings::kstat,
+    mask: u32,
+    _flags: u32,
+) -> c_int {
+    // SAFETY: as the function's contract says; a path that is looked at is positive.
+    unsafe {
+        let inode = (*(*path).dentry).d_inode;
+        let mut to = Stat {
+            stat: &mut *stat,
+            mask,
+        };
+        O::getattr(Inode::from_raw(inode), &mut to);
+        bindings::generic_fillattr(idmap, mask, inode, stat);
+    }
+    0
+}
+
+/// # Safety
+///
+/// Only to be called by the VFS, with a superblock of type `T`.
+pub(crate) unsafe extern "C" fn alloc_inode<T: FileSystem>(
+    sb: *mut bindings::super_block,
+) -> *mut bindings::inode {
+    // SAFETY: the superblock is of a registered type, whose slab is of `WithData<T>`. The inode
+    // itself is left as its constructor made it.
+    unsafe {
+        let cache = Registration::<T>::cache_of(sb);
+        let with = helpers::alloc_inode_sb(sb, cache);
+        let with = with.cast::<WithData<T>>();
+        if with.is_null() {
+            return core::ptr::null_mut();
+        }
+        (&raw mut (*with).key).write(0);
+        (&raw mut (*with).ready).write(false);
+        (&raw mut (*with).cache).write(cache);
+        (&raw mut (*with).link).write(KVec::new());
+        Opaque::cast_into(&raw const (*with).inode)
+    }
+}
+
+/// Called after an RCU grace period, in softirq context.
+///
+/// # Safety
+///
+/// Only to be called by the VFS, with an inode from [`alloc_inode`] of `T` that nobody can reach.
+pub(crate) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::inode) {
+    // SAFETY: as the function's contract says: all of it is ours. The superblock may be gone, but
+    // the slab is there: `Registration` waits for RCU callbacks before it goes.
+    unsafe {
+        let with = WithData::<T>::of(inode);
+        if (*with).ready {
+            (*with).data.assume_init_drop();
+        }
+        core::ptr::drop_in_place(&raw mut (*with).link);
+        let cache = (*with).cache;
+        bindings::kmem_cache_free(cache, with.cast());
+    }
+}
+
+/// # Safety
+///
+/// Only to be called by the VFS, with an inode that nobody has a reference to.
+pub(crate) unsafe extern "C" fn evict_inode(inode: *mut bindings::inode) {
+    // SAFETY: as the function's contract says.
+    unsafe {
+        bindings::truncate_inode_pages_final(&raw mut (*inode).i_data);
+        bindings::clear_inode(inode);
+    }
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Reading metadata: bytes are copied out of the page cache, then parsed.
+//!
+//! What lies in the page cache of a block device can change at any time, since devices and image
+//! files can be written behind a mount. So no reference into it is ever handed out: a copy is made,
+//! and what was checked on the copy stays true.
+
+use crate::{
+    bdev::BackingFile,
+    bindings::{
+        self,
+        helpers, //
+    },
+    error::from_ptr, //
+};
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    page::PAGE_SHIFT,
+    prelude::*, //
+};
+
+#[derive(Clone, Copy)]
+enum Origin<'a> {
+    /// An address space that lives for `'a`; null reads as an I/O error.
+    Mapping(*mut bindings::address_space),
+    File(&'a BackingFile),
+}
+
+/// Reads byte ranges of a device, an image file or an inode through the page cache.
+///
+/// It keeps the folio it read last, so that neighbouring small reads cost one look-up; that is what
+/// a buffer of this kind is for: make one an operation, and drop it with the operation.
+pub struct MetaReader<'a> {
+    origin: Origin<'a>,
+    folio: Option<FolioRef>,
+    _p: PhantomData<&'a ()>,
+}
+
+/// An owned reference to an uptodate folio at byte `pos` of its mapping.
+struct FolioRef {
+    folio: NonNull<bindings::folio>,
+    pos: u64,
+    size: usize,
+}
+
+impl Drop for FolioRef {
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours.
+        unsafe { helpers::folio_put(self.folio.as_ptr()) };
+    }
+}
+
+/// Reads the folio around byte `pos` of `mapping`, uptodate. May sleep.
+///
+/// # Safety
+///
+/// `mapping` is live and has a `read_folio` that takes no file.
+unsafe fn read_folio(mapping: *mut bindings::address_space, pos: u64) -> Result<FolioRef> {
+    // SAFETY: as the contract says; no filler means the mapping's own `read_folio`.
+    let folio = unsafe {
+        bindings::read_cache_folio(
+            mapping,
+            (pos >> PAGE_SHIFT) as usize,
+            None,
+            core::ptr::null_mut(),
+        )
+    };
+    let folio = from_ptr(folio, EIO)?;
+    // SAFETY: we hold a reference to the folio, so it neither moves nor is split.
+    unsafe {
+        Ok(FolioRef {
+            folio,
+            pos: helpers::folio_pos(folio.as_ptr()) as u64,
+            size: helpers::folio_size(folio.as_ptr()),
+        })
+    }
+}
+
+impl<'a> MetaReader<'a> {
+    /// # Safety
+    ///
+    /// `mapping` is null, or is live for `'a` with a `read_folio` that takes no file.
+    pub(crate) unsafe fn of_mapping(mapping: *mut bindings::address_space) -> Self {
+        Self {
+            origin: Origin::Mapping(mapping),
+            folio: None,
+            _p: PhantomData,
+        }
+    }
+
+    pub(crate) fn of_file(file: &'a BackingFile) -> Self {
+        Self {
+            origin: Origin::File(file),
+            folio: None,
+            _p: PhantomData,
+        }
+    }
+
+    /// Fills `buf` from byte `pos` on. Errors are those of the device, `EIO` past the end of a file.
+    /// May sleep.
+    pub fn read(&mut self, pos: u64, buf: &mut [u8]) -> Result {
+        let mapping = match self.origin {
+            Origin::File(file) => return file.read(pos, buf),
+            Origin::Mapping(mapping) if mapping.is_null() => return Err(EIO),
+            Origin::Mapping(mapping) => mapping,
+        };
+        let mut done = 0;
+        while done < buf.len() {
+            let at = pos.checked_add(done as u64).ok_or(EIO)?;
+            let folio = match self.folio.take() {
+                Some(f) if (f.pos..f.pos + f.size as u64).contains(&at) => f,
+                // SAFETY: the mapping is live by the contract of `of_mapping`.
+                _ => unsafe { read_folio(mapping, at)? },
+            };
+            let offset = (at - folio.pos) as usize;
+            let n = (folio.size - offset).min(buf.len() - done);
+            // SAFETY: `offset + n` is within the folio, and `done + n` within the buffer. The copy
+            // is made by C from memory that may change meanwhile: any bytes are good bytes.
+            unsafe {
+                helpers::memcpy_from_folio(
+                    buf.as_mut_ptr().add(done).cast(),
+                    folio.folio.as_ptr(),
+                    offset,
+                    n,
+                )
+            };
+            done += n;
+            self.folio = Some(folio);
+        }
+        Ok(())
+    }
+}
+
+/// A page of metadata mapped for the C code that copies from it.
+///
+/// # Invariants
+///
+/// `base` is a local kernel mapping of the page of the folio that holds the byte asked for, or an
+/// address in `copy`.
+pub(crate) struct MappedMeta {
+    base: *mut core::ffi::c_void,
+    _folio: Option<FolioRef>,
+    copy: Option<KBox<[u8; kernel::page::PAGE_SIZE]>>,
+}
+
+impl MetaReader<'_> {
+    /// Maps the page around byte `pos`; the mapping is only readable up to the end of that page.
+    /// May sleep; must be undone on the same CPU's task before mappings made earlier are.
+    pub(crate) fn map(self, pos: u64) -> Result<MappedMeta> {
+        let start = pos & !(kernel::page::PAGE_SIZE as u64 - 1);
+        match self.origin {
+            Origin::Mapping(mapping) if mapping.is_null() => Err(EIO),
+            Origin::Mapping(mapping) => {
+                // SAFETY: the mapping is live by the contract of `of_mapping`.
+                let folio = unsafe { read_folio(mapping, pos)? };
+                // SAFETY: the folio holds `pos`, so it holds the page around it.
+                let base = unsafe {
+                    helpers::kmap_local_folio(folio.folio.as_ptr(), (start - folio.pos) as usize)
+                };
+                Ok(MappedMeta {
+                    base,
+                    _folio: Some(folio),
+                    copy: None,
+                })
+            }
+            Origin::File(file) => {
+                let mut copy = KBox::new([0u8; kernel::page::PAGE_SIZE], GFP_KERNEL)?;
+                file.read(start, &mut copy[..])?;
+                Ok(MappedMeta {
+                    base: copy.as_mut_ptr().cast(),
+                    _folio: None,
+                    copy: Some(copy),
+                })
+            }
+        }
+    }
+}
+
+impl MappedMeta {
+    /// Address of byte `pos`, which is in the page that was mapped.
+    pub(crate) fn address(&self, pos: u64) -> *mut core::ffi::c_void {
+        self.base
+            .wrapping_byte_add(pos as usize & (kernel::page::PAGE_SIZE - 1))
+    }
+}
+
+impl Drop for MappedMeta {
+    fn drop(&mut self) {
+        if self.copy.is_none() {
+            // SAFETY: by the invariant this is a local mapping that nobody else undoes.
+            unsafe { helpers::kunmap_local(self.base) };
+        }
+    }
+}

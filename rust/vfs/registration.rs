@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Registration of a filesystem type.
+//!
+//! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use crate::{
+    bindings::{
+        self,
+        helpers, //
+    },
+    fs_context::{
+        self,
+        FsContext,
+        Parameter,
+        Spec, //
+    },
+    inode::{
+        Inode,
+        InodeRef,
+        WithData, //
+    },
+    super_block::{
+        NewSuperBlock,
+        RemountFlags,
+        StatFs,
+        SuperBlock, //
+    },
+};
+use core::{
+    marker::PhantomPinned,
+    pin::Pin, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    seq_file::SeqFile,
+    types::Opaque, //
+};
+
+/// What a superblock stands on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Backing {
+    /// A block device (`get_tree_bdev`).
+    BlockDevice,
+    /// A block device, or a regular file where the source is none (`get_tree_nodev`).
+    BlockDeviceOrFile,
+    /// Nothing (`get_tree_nodev`): the superblock has no device and no file.
+    Nothing,
+}
+
+/// A filesystem type.
+///
+/// The implementing type is a tag: it is never instantiated. Its associated types are what C keeps
+/// behind `fs_context.fs_private`, `super_block.s_fs_info` and the fields around `struct inode`.
+pub trait FileSystem: Sized + Send + Sync + 'static {
+    /// Name of the type, as in `mount -t NAME`.
+    const NAME: &'static CStr;
+
+    /// What its superblocks stand on.
+    const BACKING: Backing;
+
+    /// Whether idmapped mounts are allowed (`FS_ALLOW_IDMAP`).
+    const ALLOW_IDMAP: bool;
+
+    /// The mount options it knows.
+    const PARAMETERS: &'static [Spec];
+
+    /// The options of one mount or remount call, private to the caller until it is carried out.
+    type Context: Send + 'static;
+
+    /// Data of a superblock, there from before its first inode to after its last.
+    type SbData: Send + Sync + 'static;
+
+    /// Data of an inode, there from [`crate::inode::NewInode::init`] until an RCU grace period
+    /// after the inode is gone. It is dropped in softirq context: dropping must not sleep.
+    type InodeData: Send + Sync + 'static;
+
+    /// Options as they are when none is given. May sleep.
+    fn new_context() -> Result<Self::Context>;
+
+    /// Takes in one option. Errors go to the caller of `mount(2)`; may sleep.
+    fn parse_param(
+        context: &mut Self::Context,
+        fc: &FsContext<Self>,
+        param: Parameter<'_>,
+    ) -> Result;
+
+    /// Reads the on-disk superblock and makes the data of `sb`. May sleep.
+    fn fill_super(
+        sb: &mut NewSuperBlock<'_, Self>,
+        context: Self::Context,
+        fc: &FsContext<Self>,
+    ) -> Result<Self::SbData>;
+
+    /// Gets the root inode, after every other step that may fail; `sb` has its data. May sleep.
+    fn root<'a>(sb: &'a SuperBlock<Self>, fc: &FsContext<Self>) -> Result<InodeRef<'a, Self>>;
+
+    /// The last step of a mount that may fail: the superblock has its root.
+    fn mounted(_sb: &SuperBlock<Self>) -> Result {
+        Ok(())
+    }
+
+    /// Changes the options of a mounted superblock; nothing may have changed on error. May sleep.
+    fn reconfigure(
+        sb: &SuperBlock<Self>,
+        context: Self::Context,
+        fc: &FsContext<Self>,
+    ) -> Result<RemountFlags>;
+
+    /// `statfs(2)`.
+    fn statfs(sb: &SuperBlock<Self>) -> StatFs;
+
+    /// Prints the options in effect, each with a leading comma, for `/proc/mounts`.
+    fn show_options(sb: &SuperBlock<Self>, seq: &SeqFile);
+
+    /// The volume label for `FS_IOC_GETFSLABEL`, without a NUL.
+    fn label(sb: &SuperBlock<Self>) -> &[u8];
+
+    /// Called when the last mount is gone, before internal inodes are put (`put_super`).
+    fn put_super(_sb: &SuperBlock<Self>) {}
+
+    /// The inode with `key`, see [`SuperBlock::iget5`]; also for keys out of file handles. May sleep.
+    fn iget(sb: &SuperBlock<Self>, key: u64) -> Result<InodeRef<'_, Self>>;
+
+    /// The key of the parent of directory `child`, for NFS export (`get_parent`). May sleep.
+    fn parent(child: &Inode<Self>) -> Result<u64>;
+}
+
+/// A registered filesystem type with its inode cache.
+///
+/// # Invariants
+///
+/// `cache` is the slab of `WithData<T>` while `fs` is registered, and until every inode of the type
+/// has been freed.
+#[pin_data(PinnedDrop)]
+pub struct Registration<T: FileSystem> {
+    #[pin]
+    fs: Opaque<bindings::file_system_type>,
+    cache: *mut bindings::kmem_cache,
+    #[pin]
+    _pin: PhantomPinned,
+    _p: core::marker::PhantomData<T>,
+}
+
+// SAFETY: nothing of a registration can be changed through a shared reference.
+unsafe impl<T: FileSystem> Sync for Registration<T> {}
+// SAFETY: a filesystem type may be unregistered from any thread.
+unsafe impl<T: FileSystem> Send for Registration<T> {}
+
+impl<T: FileSystem> Registration<T> {
+    /// Registers `T`. `EBUSY` if the name is taken, `ENOMEM` without an inode cache.
+    pub fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        // SAFETY: on success every field is initialised; on failure nothing stays behind.
+        unsafe {
+            pin_init::pin_init_from_closure(move |slot: *mut Self| {
+                let cache = helpers::kmem_cache_create(
+                    T::NAME.as_char_ptr(),
+                    core::mem::size_of::<WithData<T>>() as u32,
+                    core::mem::align_of::<WithData<T>>() as u32,
+                    bindings::VFS_SLAB_INODE_FLAGS,
+                    Some(WithData::<T>::init_once),
+                );
+                if cache.is_null() {
+                    return Err(ENOMEM);
+                }
+                let flags = match T::BACKING {
+                    Backing::Nothing => 0,
+                    _ => bindings::FS_REQUIRES_DEV,
+                } | if T::ALLOW_IDMAP {
+                    bindings::FS_ALLOW_IDMAP
+                } else {
+                    0
+                };
+                (&raw mut (*slot).cache).write(cache);
+                let fs = Opaque::cast_into(&raw const (*slot).fs);
+                fs.write(bindings::file_system_type {
+                    name: T::NAME.as_char_ptr(),
+                    owner: module.as_ptr(),
+                    fs_flags: flags as i32,
+                    init_fs_context: Some(fs_context::init_fs_context::<T>),
+                    kill_sb: Some(crate::super_block::kill_sb::<T>),
+                    ..pin_init::zeroed()
+                });
+                to_result(bindings::register_filesystem(fs)).inspect_err(|_| {
+                    bindings::kmem_cache_destroy(cache);
+                })
+            })
+        }
+    }
+
+    /// The inode cache of the type that `sb` belongs to.
+    ///
+    /// # Safety
+    ///
+    /// `sb` is a live superblock of a type registered by `Registration<T>`.
+    pub(crate) unsafe fn cache_of(sb: *mut bindings::super_block) -> *mut bindings::kmem_cache {
+        // SAFETY: by the contract, `s_type` is the `fs` field of a pinned `Registration<T>`, which
+        // lives as long as any superblock of it: the module is pinned by the mount.
+        unsafe {
+            let fs = (*sb).s_type;
+            (*kernel::container_of!(Opaque::cast_from(fs), Self, fs)).cache
+        }
+    }
+}
+
+#[pinned_drop]
+impl<T: FileSystem> PinnedDrop for Registration<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: `fs` was registered by `new`; the module is not in use any more, so no superblock
+        // of the type is left. Inodes are freed by RCU callbacks, which the barrier waits for
+        // before the cache goes.
+        unsafe {
+            bindings::unregister_filesystem(self.fs.get());
+            bindings::rcu_barrier();
+            bindings::kmem_cache_destroy(self.cache);
+        }
+    }
+}

@@ -1,0 +1,501 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Superblocks: filled in two steps, shared until unmount, torn down in one.
+//!
+//! `fill_super` first makes the data from the device, then gets the root inode: so an inode always
+//! finds the data of its superblock. Every failure leads to `kill_sb`, which frees what is there.
+//!
+//! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use crate::{
+    bdev::{
+        BackingFile,
+        BlockDevice,
+        ClaimedDevice, //
+    },
+    bindings::{
+        self,
+        helpers, //
+    },
+    dentry,
+    error::to_c,
+    fs_context::FsContext,
+    inode::{
+        self,
+        Inode,
+        InodeRef, //
+    },
+    meta::MetaReader,
+    registration::{
+        Backing,
+        FileSystem, //
+    },
+};
+use core::{
+    marker::PhantomData,
+    ptr::NonNull,
+    sync::atomic::{
+        AtomicPtr,
+        Ordering, //
+    }, //
+};
+use kernel::{
+    error::from_result,
+    prelude::*,
+    seq_file::SeqFile,
+    types::Opaque, //
+};
+
+pub(crate) const SB_RDONLY: u32 = 1;
+pub(crate) const SB_NOATIME: u32 = 1 << 10;
+pub(crate) const SB_POSIXACL: u32 = 1 << 16;
+
+/// How many inodes of its own a superblock may hold on to (see [`SuperBlock::internal`]).
+pub const INTERNAL_INODES: usize = 4;
+
+/// A device or file beside the one that is mounted.
+enum Extra {
+    Device(ClaimedDevice),
+    File(BackingFile),
+}
+
+/// What `fs_context.s_fs_info` and then `super_block.s_fs_info` point to.
+pub(crate) struct SbInfo<T: FileSystem> {
+    pub(crate) context: Option<T::Context>,
+    pub(crate) file: Option<BackingFile>,
+    data: Option<T::SbData>,
+    extra: KVec<Extra>,
+    internal: [AtomicPtr<bindings::inode>; INTERNAL_INODES],
+}
+
+impl<T: FileSystem> SbInfo<T> {
+    pub(crate) fn new(context: T::Context) -> Self {
+        Self {
+            context: Some(context),
+            file: None,
+            data: None,
+            extra: KVec::new(),
+            internal: [const { AtomicPtr::new(core::ptr::null_mut()) }; INTERNAL_INODES],
+        }
+    }
+
+    /// Puts the superblock's own inodes.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses them any more, nor will.
+    unsafe fn put_internal(&self) {
+        for slot in &self.internal {
+            let inode = slot.swap(core::ptr::null_mut(), Ordering::Relaxed);
+            // SAFETY: a slot is null or owns a reference; `iput` takes both.
+            unsafe { bindings::iput(inode) };
+        }
+    }
+}
+
+/// A superblock of type `T` that has its data.
+///
+/// # Invariants
+///
+/// `s_fs_info` points to an `SbInfo<T>` whose `data` is set, and does not change any more.
+#[repr(transparent)]
+pub struct SuperBlock<T: FileSystem>(Opaque<bindings::super_block>, PhantomData<T>);
+
+// SAFETY: the C object is made for concurrent use, and the data is `Send` and `Sync`.
+unsafe impl<T: FileSystem> Send for SuperBlock<T> {}
+// SAFETY: as above.
+unsafe impl<T: FileSystem> Sync for SuperBlock<T> {}
+
+/// A device of a superblock: 0 is the one that is mounted.
+pub type DeviceId = usize;
+
+/// Result of `statfs(2)`. Nothing is ever free on a read-only filesystem.
+pub struct StatFs {
+    /// Magic number of the type.
+    pub magic: u32,
+    /// Size in blocks of the superblock's block size.
+    pub blocks: u64,
+    /// Number of inodes there could be.
+    pub files: u64,
+    /// Number of inodes there could still be.
+    pub files_free: u64,
+    /// Longest file name, in bytes.
+    pub name_len: u32,
+}
+
+/// Superblock flags that a remount decides on.
+pub struct RemountFlags {
+    /// Whether access is checked by POSIX ACLs.
+    pub posix_acl: bool,
+}
+
+impl<T: FileSystem> SuperBlock<T> {
+    /// # Safety
+    ///
+    /// `sb` is live for `'a`, of type `T`, and has its data.
+    pub(crate) unsafe fn from_raw<'a>(sb: *mut bindings::super_block) -> &'a Self {
+        // SAFETY: transparent over `super_block`; valid by the contract.
+        unsafe { &*sb.cast() }
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut bindings::super_block {
+        self.0.get()
+    }
+
+    fn info(&self) -> &SbInfo<T> {
+        // SAFETY: by the type invariant.
+        unsafe { &*(*self.as_ptr()).s_fs_info.cast() }
+    }
+
+    /// The filesystem's own data.
+    pub fn data(&self) -> &T::SbData {
+        // SAFETY: by the type invariant it is set.
+        unsafe { self.info().data.as_ref().unwrap_unchecked() }
+    }
+
+    /// Block size, in bytes.
+    pub fn block_size(&self) -> u32 {
+        // SAFETY: the superblock is live; the field is constant once filled.
+        unsafe { (*self.as_ptr()).s_blocksize as u32 }
+    }
+
+    /// The device that is mounted; none where a file or nothing is.
+    pub fn bdev(&self) -> Option<BlockDevice<'_>> {
+        // SAFETY: the device stays open until after the superblock is shut down.
+        unsafe { BlockDevice::from_raw((*self.as_ptr()).s_bdev) }
+    }
+
+    /// The block device `id`; none if there is no such, or if it is a file.
+    pub fn device(&self, id: DeviceId) -> Option<BlockDevice<'_>> {
+        match id.checked_sub(1) {
+            None => self.bdev(),
+            Some(n) => match self.info().extra.get(n)? {
+                Extra::Device(device) => device.device(),
+                Extra::File(_) => None,
+            },
+        }
+    }
+
+    /// The file `id`; none if there is no such, or if it is a block device.
+    pub(crate) fn file(&self, id: DeviceId) -> Option<&BackingFile> {
+        match id.checked_sub(1) {
+            None => self.info().file.as_ref(),
+            Some(n) => match self.info().extra.get(n)? {
+                Extra::File(file) => Some(file),
+                Extra::Device(_) => None,
+            },
+        }
+    }
+
+    /// Whether a file is mounted rather than a device.
+    pub fn is_file_backed(&self) -> bool {
+        self.info().file.is_some()
+    }
+
+    /// Reads metadata of what is mounted.
+    pub fn meta(&self) -> MetaReader<'_> {
+        // SAFETY: the superblock is live, and its device or file stays for as long.
+        unsafe { meta_of(self.as_ptr(), self.info().file.as_ref()) }
+    }
+
+    /// Keeps `inode` until unmount in one of [`INTERNAL_INODES`] slots, for [`Self::internal`].
+    /// `EINVAL` if there is no such slot, `EBUSY` if it is taken.
+    pub fn set_internal(&self, slot: usize, inode: InodeRef<'_, T>) -> Result {
+        let cell = self.info().internal.get(slot).ok_or(EINVAL)?;
+        let raw = inode.into_raw();
+        cell.compare_exchange(core::ptr::null_mut(), raw, Ordering::Release, Ordering::Relaxed)
+            .map(|_| ())
+            .map_err(|_| {
+                // SAFETY: the reference that was not stored is still ours.
+                unsafe { bindings::iput(raw) };
+                EBUSY
+            })
+    }
+
+    /// An inode kept by [`Self::set_internal`].
+    pub fn internal(&self, slot: usize) -> Option<&Inode<T>> {
+        let raw = self.info().internal.get(slot)?.load(Ordering::Acquire);
+        // SAFETY: a set slot owns a reference to a ready inode of `T` until `put_super`, when no
+        // reference to the superblock is in use any more.
+        NonNull::new(raw).map(|i| unsafe { Inode::from_raw(i.as_ptr()) })
+    }
+}
+
+/// A superblock that is being filled: it has a device but no data yet.
+pub struct NewSuperBlock<'a, T: FileSystem> {
+    sb: NonNull<bindings::super_block>,
+    info: &'a mut SbInfo<T>,
+}
+
+/// # Safety
+///
+/// `sb` is live for `'a` and stands on `file` if there is one, else on its block device.
+unsafe fn meta_of<'a>(
+    sb: *mut bindings::super_block,
+    file: Option<&'a BackingFile>,
+) -> MetaReader<'a> {
+    match file {
+        Some(file) => MetaReader::of_file(file),
+        // SAFETY: `sb` is live; its device, if there is one, stays open for as long.
+        None => unsafe {
+            let bdev = (*sb).s_bdev;
+            MetaReader::of_mapping(if bdev.is_null() {
+                core::ptr::null_mut()
+            } else {
+                (*bdev).bd_mapping
+            })
+        },
+    }
+}
+
+impl<T: FileSystem> NewSuperBlock<'_, T> {
+    pub(crate) fn as_ptr(&self) -> *mut bindings::super_block {
+        self.sb.as_ptr()
+    }
+
+    fn raw(&mut self) -> &mut bindings::super_block {
+        // SAFETY: a superblock that is being filled is its filler's own; `s_umount` is held.
+        unsafe { self.sb.as_mut() }
+    }
+
+    /// Sets the block size, a power of two from 512 to the page size. `EINVAL` if the device takes
+    /// no such blocks.
+    pub fn set_block_size(&mut self, size: u32) -> Result {
+        if !size.is_power_of_two() || !(512..=kernel::page::PAGE_SIZE as u32).contains(&size) {
+            return Err(EINVAL);
+        }
+        if self.info.file.is_some() || T::BACKING == Backing::Nothing {
+            self.raw().s_blocksize = size as usize;
+            self.raw().s_blocksize_bits = size.trailing_zeros() as u8;
+            return Ok(());
+        }
+        // SAFETY: the superblock has its device.
+        if unsafe { bindings::sb_set_blocksize(self.as_ptr(), size as i32) } == 0 {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    /// Sets the magic number that `statfs(2)` and `/proc` know the type by.
+    pub fn set_magic(&mut self, magic: u32) {
+        self.raw().s_magic = magic as usize;
+    }
+
+    /// Sets the UUID.
+    pub fn set_uuid(&mut self, uuid: &[u8; 16]) {
+        // SAFETY: the superblock is ours, the UUID as long as said.
+        unsafe { helpers::super_set_uuid(self.as_ptr(), uuid.as_ptr(), uuid.len() as u32) };
+    }
+
+    /// Sets whether access is checked by POSIX ACLs.
+    pub fn set_posix_acl(&mut self, on: bool) {
+        let flags = SB_POSIXACL as usize;
+        if on {
+            self.raw().s_flags |= flags;
+        } else {
+            self.raw().s_flags &= !flags;
+        }
+    }
+
+    /// Reads metadata of what is mounted.
+    pub fn meta(&self) -> MetaReader<'_> {
+        // SAFETY: the superblock is live, and its device or file stays for as long.
+        unsafe { meta_of(self.as_ptr(), self.info.file.as_ref()) }
+    }
+
+    /// Adds the device at `path`, or the file where a file is mounted; they are numbered from 1 on.
+    /// `EINVAL` where it is neither. May sleep.
+    pub fn open_device(&mut self, path: &CStr) -> Result<DeviceId> {
+        let extra = if self.info.file.is_some() {
+            let file = BackingFile::open(path)?;
+            if !file.is_regular() {
+                return Err(EINVAL);
+            }
+            Extra::File(file)
+        } else {
+            // SAFETY: the superblock is being filled; the claim goes into its `SbInfo`.
+            let claim = unsafe { ClaimedDevice::open(self.sb, path) };
+            Extra::Device(claim.map_err(|e| if e == ENOTBLK { EINVAL } else { e })?)
+        };
+        self.info.extra.push(extra, GFP_KERNEL)?;
+        Ok(self.info.extra.len())
+    }
+}
+
+impl<T: FileSystem> crate::log::private::Sealed for NewSuperBlock<'_, T> {
+    fn raw(&self) -> *mut bindings::super_block {
+        self.as_ptr()
+    }
+}
+
+impl<T: FileSystem> crate::log::private::Sealed for SuperBlock<T> {
+    fn raw(&self) -> *mut bindings::super_block {
+        self.as_ptr()
+    }
+}
+
+struct Tables<T>(PhantomData<T>);
+
+impl<T: FileSystem> Tables<T> {
+    const SUPER: &'static bindings::super_operations = &bindings::super_operations {
+        alloc_inode: Some(inode::alloc_inode::<T>),
+        free_inode: Some(inode::free_inode::<T>),
+        evict_inode: Some(inode::evict_inode),
+        put_super: Some(put_super::<T>),
+        statfs: Some(statfs::<T>),
+        show_options: Some(show_options::<T>),
+        ..pin_init::zeroed()
+    };
+}
+
+/// The callback of `get_tree_bdev_flags` and `get_tree_nodev`.
+///
+/// # Safety
+///
+/// Only to be called by the VFS, with a new superblock of type `T` that took over the `SbInfo` of
+/// `fc`.
+pub(crate) unsafe extern "C" fn fill_super<T: FileSystem>(
+    sb: *mut bindings::super_block,
+    fc: *mut bindings::fs_context,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: as the function's contract says: both are live, and the superblock is ours.
+        let (raw, info, fc) = unsafe {
+            (
+                &mut *sb,
+                &mut *(*sb).s_fs_info.cast::<SbInfo<T>>(),
+                FsContext::<T>::from_raw(fc),
+            )
+        };
+        raw.s_op = Tables::<T>::SUPER;
+        raw.s_flags |= (SB_RDONLY | SB_NOATIME) as usize;
+        raw.s_maxbytes = bindings::VFS_MAX_LFS_FILESIZE;
+        raw.s_time_gran = 1;
+        raw.s_export_op = dentry::export_operations::<T>();
+        let context = info.context.take().ok_or(EINVAL)?;
+        let mut new = NewSuperBlock::<T> {
+            sb: NonNull::new(sb).ok_or(EINVAL)?,
+            info,
+        };
+        if let Some(file) = &new.info.file {
+            // No depth is added to the stack, so a file on any stacked filesystem is refused.
+            if file.is_nested(Tables::<T>::SUPER) || file.stack_depth() != 0 {
+                crate::err!(&new, "file-backed mounts cannot be applied to stacked fses");
+                return Err(ENOTBLK);
+            }
+            // SAFETY: the superblock is ours.
+            kernel::error::to_result(unsafe { bindings::super_setup_bdi(sb) })?;
+            set_id_of_dev(new.raw());
+        }
+        let data = T::fill_super(&mut new, context, fc)?;
+        new.info.data = Some(data);
+        // SAFETY: the data is set, which makes it a `SuperBlock`; the `&mut`s above end here.
+        let ready = unsafe { SuperBlock::<T>::from_raw(sb) };
+        let root = T::root(ready, fc)?.into_raw();
+        // SAFETY: `d_make_root` takes over the reference, also where it fails.
+        let root = unsafe { bindings::d_make_root(root) };
+        if root.is_null() {
+            return Err(ENOMEM);
+        }
+        // SAFETY: the superblock is live, and not yet seen by others.
+        unsafe { (*sb).s_root = root };
+        T::mounted(ready)?;
+        Ok(0)
+    })
+}
+
+/// Names a superblock without a device by its number.
+fn set_id_of_dev(sb: &mut bindings::super_block) {
+    let (major, minor) = (sb.s_dev >> 20, sb.s_dev & 0xfffff);
+    // SAFETY: `s_id` is an array of bytes of its own size, of which the last stays NUL.
+    let id = unsafe {
+        core::slice::from_raw_parts_mut(sb.s_id.as_mut_ptr().cast::<u8>(), sb.s_id.len())
+    };
+    if let Some(mut to) = kernel::str::NullTerminatedFormatter::new(id) {
+        let _ = core::fmt::Write::write_fmt(&mut to, fmt!("{major}:{minor}"));
+    }
+}
+
+/// `file_system_type.kill_sb`.
+///
+/// # Safety
+///
+/// Only to be called by the VFS, with a superblock of type `T` that nobody uses any more.
+pub(crate) unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_block) {
+    // SAFETY: as the function's contract says; `s_fs_info` came with the superblock from its
+    // context. It is freed last, since inodes and the claims of devices refer to it.
+    unsafe {
+        let info = (*sb).s_fs_info.cast::<SbInfo<T>>();
+        if (*info).file.is_some() || T::BACKING == Backing::Nothing {
+            bindings::kill_anon_super(sb);
+        } else {
+            bindings::kill_block_super(sb);
+        }
+        (*info).put_internal();
+        drop(KBox::from_raw(info));
+        (*sb).s_fs_info = core::ptr::null_mut();
+    }
+}
+
+/// # Safety
+///
+/// Only to be called by the VFS at unmount, when no inode but the internal ones is left.
+unsafe extern "C" fn put_super<T: FileSystem>(sb: *mut bindings::super_block) {
+    // SAFETY: it was mounted, so it has its data.
+    let sb = unsafe { SuperBlock::<T>::from_raw(sb) };
+    T::put_super(sb);
+    // SAFETY: no call into the filesystem is under way or will come, but for these inodes' own end.
+    unsafe { sb.info().put_internal() };
+}
+
+/// # Safety
+///
+/// Only to be called by the VFS, with a dentry of a mounted superblock of type `T`.
+unsafe extern "C" fn statfs<T: FileSystem>(
+    dentry: *mut bindings::dentry,
+    buf: *mut kernel::bindings::kstatfs,
+) -> c_int {
+    // SAFETY: as the function's contract says.
+    let (sb, buf) = unsafe {
+        (
+            SuperBlock::<T>::from_raw((*dentry).d_sb),
+            &mut *buf.cast::<bindings::kstatfs>(),
+        )
+    };
+    let stat = T::statfs(sb);
+    buf.f_type = stat.magic as _;
+    buf.f_bsize = sb.block_size() as _;
+    buf.f_blocks = stat.blocks;
+    buf.f_bfree = 0;
+    buf.f_bavail = 0;
+    buf.f_files = stat.files;
+    buf.f_ffree = stat.files_free;
+    buf.f_namelen = stat.name_len as _;
+    // SAFETY: the superblock is live; its UUID is set once.
+    let uuid = unsafe { (*sb.as_ptr()).s_uuid.b };
+    let id = match (u128::from_le_bytes(uuid), sb.bdev()) {
+        (0, None) => 0,
+        // SAFETY: the device is open.
+        (0, Some(dev)) => unsafe { helpers::huge_encode_dev((*dev.as_ptr()).bd_dev) },
+        (uuid, _) => (uuid as u64) ^ (uuid >> 64) as u64,
+    };
+    buf.f_fsid.val = [id as i32, (id >> 32) as i32];
+    to_c(Ok(()))
+}
+
+/// # Safety
+///
+/// Only to be called by the VFS, with a dentry of a mounted superblock of type `T`.
+unsafe extern "C" fn show_options<T: FileSystem>(
+    seq: *mut bindings::seq_file,
+    root: *mut bindings::dentry,
+) -> c_int {
+    // SAFETY: as the function's contract says.
+    unsafe {
+        T::show_options(
+            SuperBlock::from_raw((*root).d_sb),
+            SeqFile::from_raw(seq),
+        );
+    }
+    0
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Safe abstractions over the VFS for read-only filesystems.
+//!
+//! The C object model and its names are kept: a wrapper a C object, an operations table a kind of
+//! inode. All `unsafe` of the module is in this crate, and it knows nothing of any one filesystem.
+//!
+//! | module | C object | rule it carries |
+//! | --- | --- | --- |
+//! | [`registration`] | `file_system_type` | the inode cache outlives every inode (`rcu_barrier`) |
+//! | [`fs_context`] | `fs_context` | options are private to the mounter until the superblock is filled |
+//! | [`super_block`] | `super_block` | data is set once, before any inode can reach it |
+//! | [`inode`] | `inode` | a new inode is either made ready or failed; its data is freed after RCU |
+//! | [`dir`], [`dentry`] | `dir_context`, `dentry` | names are looked at under the parent's lock |
+//! | [`file`] | `file_operations` | one table a kind of file |
+//! | [`meta`] | page cache reads | bytes are copied out before they are looked at |
+//! | [`iomap`] | `iomap_ops` | one mapping a step; inline data is mapped only for that step |
+//! | [`bdev`] | `block_device` | a claimed device is released with its superblock |
+//!
+//! # References and lifetimes
+//!
+//! A reference to a superblock or an inode is only ever handed to a callback, for the length of
+//! that callback; an [`inode::InodeRef`] is bound to it. So nothing of a mount can be kept past its
+//! unmount in safe code.
+
+#![deny(clippy::undocumented_unsafe_blocks)]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod bindings;
+
+pub mod bdev;
+pub mod dentry;
+pub mod dir;
+pub mod error;
+pub mod file;
+pub mod fs_context;
+pub mod hash;
+pub mod inode;
+pub mod iomap;
+pub mod log;
+pub mod meta;
+pub mod registration;
+pub mod super_block;
+
+pub use registration::FileSystem;
