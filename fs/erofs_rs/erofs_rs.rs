@@ -1,7 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! probe
+
+//! EROFS, the enhanced read-only filesystem.
+//!
+//! | file | concern |
+//! | --- | --- |
+//! | `super_block.rs` | mount, statfs, unmount; what stays in memory of a superblock |
+//! | `options.rs` | mount options |
+//! | `inode.rs` | inodes from disk, and their attributes |
+//! | `dir.rs` | looking up and listing names |
+//! | `data.rs` | where the bytes of uncompressed files lie |
+//!
+//! What is on disk is parsed by `erofs_format`; what the kernel does goes through `vfs`.
+
 #![forbid(unsafe_code)]
+
+mod data;
+mod dir;
+mod inode;
+mod options;
+mod super_block;
+
 use kernel::prelude::*;
-module! { type: Probe, name: "erofs_rs", authors: ["erofs_rs developers"], description: "EROFS in Rust", license: "GPL", }
-struct Probe;
-impl kernel::Module for Probe { fn init(_m: &'static ThisModule) -> Result<Self> { Ok(Probe) } }
+use vfs::registration::Registration;
+
+/// The filesystem type, a tag.
+pub(crate) struct Erofs;
+
+module! {
+    type: Module,
+    name: "erofs_rs",
+    authors: ["The erofs_rs developers"],
+    description: "Enhanced Read-Only File System, in Rust",
+    license: "GPL",
+    alias: ["fs-erofs_rs"],
+}
+
+#[pin_data]
+struct Module {
+    #[pin]
+    registration: Registration<Erofs>,
+}
+
+impl kernel::InPlaceModule for Module {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            registration <- Registration::new(module),
+        })
+    }
+}

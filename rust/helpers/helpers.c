@@ -76,11 +76,6 @@ loff_t rust_vfs_i_size_read(struct inode *inode)
 	return i_size_read(inode);
 }
 
-dev_t rust_vfs_new_decode_dev(u32 dev)
-{
-	return new_decode_dev(dev);
-}
-
 u64 rust_vfs_huge_encode_dev(dev_t dev)
 {
 	return huge_encode_dev(dev);

@@ -251,7 +251,7 @@ unsafe extern "C" fn iget5_set<T: FileSystem>(
 pub struct Time {
     /// Seconds.
     pub sec: i64,
-    /// Nanoseconds, below 10^9.
+    /// Nanoseconds; what is beyond a second is kept as it is.
     pub nsec: u32,
 }
 
@@ -304,7 +304,7 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
             ),
             _ => ifmt == kind.ifmt,
         };
-        if !fits || attributes.time.nsec >= 1_000_000_000 {
+        if !fits {
             return Err(EINVAL);
         }
         let size = i64::try_from(attributes.size).map_err(|_| EINVAL)?;
@@ -327,7 +327,6 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
             (*raw).i_op = kind.inode;
             match kind.content {
                 Content::Special(dev) => {
-                    let dev = helpers::new_decode_dev(dev);
                     bindings::init_special_inode(raw, attributes.mode, dev);
                 }
                 Content::Link(target) => {
@@ -359,13 +358,16 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
     }
 }
 
+/// Width of a minor number in `dev_t` (`MINORBITS`).
+pub(crate) const MINOR_BITS: u32 = 20;
+
 enum Content {
     /// Folios that these operations read.
     Mapped(*const bindings::address_space_operations),
     /// A symlink's target with a NUL.
     Link(KVec<u8>),
-    /// A device number as it is on disk (`new_decode_dev`).
-    Special(u32),
+    /// A device number.
+    Special(bindings::dev_t),
 }
 
 /// The operations of one kind of inode.
@@ -469,8 +471,9 @@ impl<T: FileSystem> Kind<T> {
         ))
     }
 
-    /// A device node, fifo or socket; `dev` in the encoding of `new_encode_dev`.
-    pub fn special<O: Operations<FileSystem = T>>(dev: u32) -> Self {
+    /// A device node, fifo or socket. Numbers are cut to 12 and 20 bits, as the kernel's are.
+    pub fn special<O: Operations<FileSystem = T>>(major: u32, minor: u32) -> Self {
+        let dev = (major & 0xfff) << MINOR_BITS | (minor & ((1 << MINOR_BITS) - 1));
         let inode = Tables::<O>::INODE;
         Self::new(0, inode, core::ptr::null(), Content::Special(dev))
     }

@@ -406,7 +406,10 @@ pub(crate) unsafe extern "C" fn fill_super<T: FileSystem>(
 
 /// Names a superblock without a device by its number.
 fn set_id_of_dev(sb: &mut bindings::super_block) {
-    let (major, minor) = (sb.s_dev >> 20, sb.s_dev & 0xfffff);
+    let (major, minor) = (
+        sb.s_dev >> inode::MINOR_BITS,
+        sb.s_dev & ((1 << inode::MINOR_BITS) - 1),
+    );
     // SAFETY: `s_id` is an array of bytes of its own size, of which the last stays NUL.
     let id = unsafe {
         core::slice::from_raw_parts_mut(sb.s_id.as_mut_ptr().cast::<u8>(), sb.s_id.len())

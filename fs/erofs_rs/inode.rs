@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Inodes from disk, and their attributes.
+
+use crate::{
+    data::Data,
+    dir::Directory,
+    super_block::{
+        self,
+        fault_at, //
+    },
+    Erofs, //
+};
+use erofs_format::{
+    inode::{
+        record_len,
+        FileType, //
+    },
+    Nid, //
+};
+use kernel::prelude::*;
+use vfs::{
+    inode::{
+        Attributes,
+        Found,
+        Inode,
+        InodeRef,
+        Kind,
+        NewInode,
+        Operations,
+        Stat,
+        Time, //
+    },
+    super_block::SuperBlock, //
+};
+
+const STATX_ATTR_COMPRESSED: u64 = 0x4;
+const STATX_ATTR_IMMUTABLE: u64 = 0x10;
+
+/// Length of the longer of the two kinds of inode records.
+const RECORD_MAX: usize = 64;
+
+/// What inodes of every kind do.
+pub(crate) struct Common;
+
+impl Operations for Common {
+    type FileSystem = Erofs;
+
+    fn getattr(inode: &Inode<Erofs>, stat: &mut Stat<'_>) {
+        getattr(inode, stat);
+    }
+}
+
+pub(crate) fn getattr(inode: &Inode<Erofs>, stat: &mut Stat<'_>) {
+    let compressed = inode.data().is_compressed();
+    stat.attributes(
+        STATX_ATTR_COMPRESSED | STATX_ATTR_IMMUTABLE,
+        STATX_ATTR_IMMUTABLE | if compressed { STATX_ATTR_COMPRESSED } else { 0 },
+    );
+    if stat.wants_dio_align() && FileType::from_mode(inode.mode()) == Some(FileType::Regular) {
+        // Direct I/O is for uncompressed files on block devices.
+        let device = inode.super_block().bdev().filter(|_| !compressed);
+        stat.dio_align(
+            device.map_or(0, |d| d.dma_alignment()),
+            device.map_or(0, |d| d.logical_block_size()),
+        );
+    }
+}
+
+/// The inode `nid`, from memory or from disk. May sleep.
+pub(crate) fn iget(sb: &SuperBlock<Erofs>, nid: Nid) -> Result<InodeRef<'_, Erofs>> {
+    let format = &sb.data().format;
+    let ino = if cfg!(CONFIG_64BIT) {
+        format.ino64(nid)
+    } else {
+        format.ino32(nid).into()
+    };
+    match sb.iget5(ino, nid.0)? {
+        Found::Ready(inode) => Ok(inode),
+        Found::New(inode) => fill(sb, nid, inode),
+    }
+}
+
+fn fill<'a>(
+    sb: &'a SuperBlock<Erofs>,
+    nid: Nid,
+    new: NewInode<'a, Erofs>,
+) -> Result<InodeRef<'a, Erofs>> {
+    let format = &sb.data().format;
+    let fault = |e| fault_at(sb, nid, e);
+
+    let area = format.iloc(nid).map_err(fault)?;
+    let mut meta = super_block::meta(sb, area.source)?;
+    let mut record = [0; RECORD_MAX];
+    let (head, tail) = record.split_at_mut(area.len as usize);
+    meta.read(area.pos, head).inspect_err(|e| {
+        vfs::err!(sb, "failed to read inode, error {} @ nid {}", e.to_errno(), nid.0)
+    })?;
+    let len = record_len(head).map_err(fault)?;
+    if len > head.len() {
+        meta.read(area.pos + head.len() as u64, tail)?;
+    }
+    let (inode, found) = erofs_format::Inode::parse(format, nid, &record[..len]).map_err(fault)?;
+
+    let kind = match found.file_type {
+        FileType::Regular if inode.is_compressed() => Kind::unreadable::<Common>(),
+        FileType::Regular => Kind::regular::<Common, Data>(),
+        FileType::Directory if inode.is_compressed() => Kind::unreadable_as::<Directory>(true),
+        FileType::Directory => Kind::directory::<Directory, Data>(),
+        FileType::Symlink => match inode.fast_symlink(format.block) {
+            Some(area) => {
+                let mut target = KVec::from_elem(0u8, area.len as usize, GFP_KERNEL)?;
+                meta.read(area.pos, &mut target)?;
+                erofs_format::Inode::check_symlink(&target).map_err(fault)?;
+                Kind::fast_symlink::<Common>(&target)?
+            }
+            None if inode.is_compressed() => Kind::unreadable_as::<Directory>(false),
+            None => Kind::symlink::<Common, Data>(),
+        },
+        FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket => {
+            let (major, minor) = found.rdev;
+            Kind::special::<Common>(major, minor)
+        }
+    };
+    let attributes = Attributes {
+        mode: found.mode,
+        nlink: found.nlink,
+        uid: found.uid,
+        gid: found.gid,
+        size: found.size,
+        blocks: found.blocks,
+        time: Time {
+            sec: found.mtime,
+            nsec: found.mtime_nsec,
+        },
+        no_acl: false,
+    };
+    new.init(inode, &attributes, kind)
+}
