@@ -387,6 +387,8 @@ pub(crate) unsafe extern "C" fn fill_super<T: FileSystem>(
             kernel::error::to_result(unsafe { bindings::super_setup_bdi(sb) })?;
             set_id_of_dev(new.raw());
         }
+        // SAFETY: the superblock is ours, and has its `s_id`.
+        unsafe { helpers::super_set_sysfs_name_id(sb) };
         let data = T::fill_super(&mut new, context, fc)?;
         new.info.data = Some(data);
         // SAFETY: the data is set, which makes it a `SuperBlock`; the `&mut`s above end here.
