@@ -2,6 +2,7 @@
 
 //! What the tests on images share: the source tree, mkfs.erofs and its companions, comparison.
 
+pub mod census;
 pub mod tree;
 
 use std::{

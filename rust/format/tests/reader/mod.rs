@@ -414,7 +414,7 @@ impl Image {
     }
 
     /// Every xattr entry of an inode, first those in it, then the shared ones.
-    fn each_xattr(
+    pub fn each_xattr(
         &self,
         inode: &Inode,
         mut each: impl FnMut(&xattr::Entry) -> Result<bool>,
