@@ -3,9 +3,6 @@
 //! Images of one source tree over the grid of mkfs.erofs options that make uncompressed images: the
 //! tree read through the crate is the source tree, and fsck.erofs and dump.erofs agree.
 
-mod common;
-mod reader;
-
 use std::fs;
 
 use erofs_format::super_block::{
@@ -13,10 +10,14 @@ use erofs_format::super_block::{
     incompat, //
 };
 
-use common::{
-    census::census,
-    tree::Tree,
-    Made, //
+use crate::{
+    common::{
+        self,
+        census::census,
+        tree::Tree,
+        Made, //
+    },
+    reader, //
 };
 
 /// Makes an image of the source tree.
@@ -50,7 +51,8 @@ fn check(name: &str, options: &str, adjust: impl FnOnce(&mut Tree)) -> reader::I
 
     // mkfs.erofs marks the root of a tree with overlayfs's opaque directories.
     let root = expected.get_mut(&b""[..]).unwrap();
-    root.xattrs.insert(b"trusted.overlay.origin".to_vec(), Vec::new());
+    root.xattrs
+        .insert(b"trusted.overlay.origin".to_vec(), Vec::new());
     adjust(&mut expected);
     made.fsck([]);
     let image = made.open();
@@ -91,7 +93,7 @@ grid! { |_| {};
     no_checksum: "-Enosbcrc" => |sb, _| !sb.features.has_compat(compat::SB_CHKSUM);
     label_uuid: "-L label -U 11111111-2222-3333-4444-555555555555" => |sb, _|
         sb.label() == b"label" && sb.uuid[..5] == [0x11, 0x11, 0x11, 0x11, 0x22];
-    label_full: "-L 123456789012345" => |sb, _| sb.label() == b"123456789012345";
+    label_longest: "-L 123456789012345" => |sb, _| sb.label() == b"123456789012345";
     build_time: "-T1600000000 --mkfs-time" => |sb, c|
         sb.epoch + i64::from(sb.build_time) == 1_600_000_000 && c.compact == 0;
     extended: "-Eforce-inode-extended" => |_, c| c.compact == 0;

@@ -145,7 +145,12 @@ pub fn make(top: &Path) {
     sparse(
         "sparse-mid",
         3_000_000,
-        &[(0, 70_000), (1_048_576, 65_536), (1_310_720, 1), (2_999_000, 1000)],
+        &[
+            (0, 70_000),
+            (1_048_576, 65_536),
+            (1_310_720, 1),
+            (2_999_000, 1000),
+        ],
     );
 
     // Directories: empty, deep, and of several blocks with names up to the longest.
@@ -188,7 +193,12 @@ pub fn make(top: &Path) {
     mknod(&top.join("sock"), sys::FileType::Socket, 0, 0);
 
     // Modes, owners, times.
-    for (name, mode) in [("suid", 0o4755), ("sgid", 0o2711), ("sticky", 0o1777), ("none", 0)] {
+    for (name, mode) in [
+        ("suid", 0o4755),
+        ("sgid", 0o2711),
+        ("sticky", 0o1777),
+        ("none", 0),
+    ] {
         let path = file(name, name.as_bytes());
         sys::chmod(&path, sys::Mode::from_raw_mode(mode)).unwrap();
     }

@@ -34,10 +34,9 @@ use tree::{
     Tree, //
 };
 
-/// A directory for the files of a test binary.
+/// A directory for the tests' files.
 pub fn scratch() -> PathBuf {
-    let exe = std::env::current_exe().unwrap();
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(exe.file_name().unwrap());
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("suite");
 
     fs::create_dir_all(&dir).unwrap();
     dir
@@ -78,6 +77,7 @@ pub fn source() -> &'static (PathBuf, Tree) {
 }
 
 /// An image on disk, with its further devices.
+#[derive(Default)]
 pub struct Made {
     pub path: PathBuf,
     pub blobs: Vec<PathBuf>,
@@ -251,9 +251,11 @@ pub fn check_directories(image: &Image) {
             let mut rest = Vec::new();
 
             image
-                .readdir(dir, before.max(entries[index].pos.saturating_sub(11)), |e| {
-                    rest.push(e)
-                })
+                .readdir(
+                    dir,
+                    before.max(entries[index].pos.saturating_sub(11)),
+                    |e| rest.push(e),
+                )
                 .unwrap();
             assert_eq!(rest, entries[index..], "{path}: from entry {index} on");
         }
@@ -332,4 +334,30 @@ fn merge(pieces: Vec<Piece>) -> Vec<Piece> {
         }
     }
     merged
+}
+
+/// The tree in an image is what fsck.erofs extracts, apart from what extraction loses.
+pub fn check_extracted(made: &Made) {
+    let name = made.path.file_stem().unwrap().to_str().unwrap();
+    let dir = scratch().join(format!("{name}.extracted"));
+
+    if dir.exists() {
+        fs::remove_dir_all(&dir).unwrap();
+    }
+    made.fsck([&format!("--extract={}", dir.display())[..], "--xattrs"]);
+
+    let image = made.open();
+    let mut found = tree_of(&image);
+    let mut extracted = tree::read(&dir);
+    for tree in [&mut found, &mut extracted] {
+        for node in tree.values_mut() {
+            // The times of directories change when they are filled.
+            if node.mode & 0o170000 == 0o040000 {
+                node.mtime = (0, 0);
+            }
+        }
+    }
+    assert_same(&extracted, &found);
+    check_directories(&image);
+    check_extents(made, &image);
 }
