@@ -39,9 +39,6 @@ use vfs::{
 const NAME_LEN: usize = 255;
 const DT_DIR: u8 = 4;
 
-/// How far a listing reads ahead, in bytes.
-const READAHEAD: u64 = 16384;
-
 /// What directories do.
 pub(crate) struct Directory;
 
@@ -80,7 +77,9 @@ pub(crate) fn find(dir: &Inode<Erofs>, name: &[u8]) -> Result<Option<Nid>> {
     }
     match kept {
         None => Ok(None),
-        Some(block) => Ok(dir::find(&block, name).map_err(fault)?.map(|found| found.nid)),
+        Some(block) => Ok(dir::find(&block, name)
+            .map_err(fault)?
+            .map(|found| found.nid)),
     }
 }
 
@@ -105,13 +104,14 @@ impl Operations for Directory {
         let fault = |e| fault_at(sb, nid, e);
         let page = PAGE_SIZE as u64;
         let pages = dir.size().div_ceil(page);
+        let window = u64::from(sb.data().tunables.dir_ra_bytes()).div_ceil(page);
 
         let mut meta = dir.content();
         let mut buffer = KVec::from_elem(0u8, format.block.size() as usize, GFP_KERNEL)?;
         while cursor.pos() < dir.size() {
             cursor.checkpoint()?;
             let index = cursor.pos().div_ceil(page);
-            let ahead = pages.saturating_sub(index).min(READAHEAD.div_ceil(page));
+            let ahead = pages.saturating_sub(index).min(window);
             if ahead > 1 {
                 cursor.readahead(index, ahead);
             }
@@ -119,7 +119,11 @@ impl Operations for Directory {
             let start = cursor.pos() - u64::from(offset);
             meta.read(start, &mut buffer).inspect_err(|_| {
                 let at = format.block.block(start);
-                vfs::err!(sb, "failed to readdir of logical block {at} of nid {}", nid.0);
+                vfs::err!(
+                    sb,
+                    "failed to readdir of logical block {at} of nid {}",
+                    nid.0
+                );
             })?;
             let size = (dir.size() - start).min(buffer.len() as u64) as u32;
             let entries = Entries::new(&buffer, size, offset).map_err(fault)?;

@@ -9,6 +9,7 @@
 //! | `inode.rs` | inodes from disk, and their attributes |
 //! | `dir.rs` | looking up and listing names |
 //! | `data.rs` | where the bytes of uncompressed files lie |
+//! | `sysfs.rs` | `/sys/fs/erofs_rs` |
 //!
 //! What is on disk is parsed by `erofs_format`; what the kernel does goes through `vfs`.
 
@@ -19,6 +20,7 @@ mod dir;
 mod inode;
 mod options;
 mod super_block;
+mod sysfs;
 
 use kernel::prelude::*;
 use vfs::registration::Registration;

@@ -8,6 +8,7 @@ use crate::{
         Effective,
         Options, //
     },
+    sysfs,
     Erofs, //
 };
 use erofs_format::{
@@ -58,6 +59,11 @@ use vfs::{
         StatFs,
         SuperBlock, //
     },
+    sysfs::{
+        Attribute,
+        Feature,
+        Files, //
+    },
     FileSystem, //
 };
 
@@ -72,6 +78,7 @@ const NAME_LEN: u32 = 255;
 pub(crate) struct SbInfo {
     pub(crate) format: erofs_format::SuperBlock,
     pub(crate) options: Effective,
+    pub(crate) tunables: sysfs::Tunables,
     devices: Devices,
     table: KVec<Device>,
     /// Blocks of all devices.
@@ -151,6 +158,8 @@ impl FileSystem for Erofs {
     const BACKING: Backing = Backing::BlockDeviceOrFile;
     const ALLOW_IDMAP: bool = true;
     const PARAMETERS: &'static [Spec] = options::PARAMETERS;
+    const FEATURES: Files<Feature> = sysfs::FEATURES;
+    const ATTRIBUTES: Files<Attribute<Self>> = sysfs::ATTRIBUTES;
 
     type Context = Options;
     type SbData = SbInfo;
@@ -160,11 +169,7 @@ impl FileSystem for Erofs {
         Ok(Options::new())
     }
 
-    fn parse_param(
-        options: &mut Options,
-        fc: &FsContext<Self>,
-        param: Parameter<'_>,
-    ) -> Result {
+    fn parse_param(options: &mut Options, fc: &FsContext<Self>, param: Parameter<'_>) -> Result {
         options.parse(fc, param)
     }
 
@@ -200,16 +205,14 @@ impl FileSystem for Erofs {
         Ok(SbInfo {
             format,
             options: Effective::new(&options),
+            tunables: sysfs::Tunables::new(),
             devices,
             table,
             blocks,
         })
     }
 
-    fn root<'a>(
-        sb: &'a SuperBlock<Self>,
-        _fc: &FsContext<Self>,
-    ) -> Result<InodeRef<'a, Self>> {
+    fn root<'a>(sb: &'a SuperBlock<Self>, _fc: &FsContext<Self>) -> Result<InodeRef<'a, Self>> {
         let format = &sb.data().format;
         if let Some(nid) = format.packed_nid {
             sb.set_internal(PACKED, Self::iget(sb, nid.0)?)?;
@@ -272,6 +275,8 @@ impl FileSystem for Erofs {
     }
 
     fn parent(child: &Inode<Self>) -> Result<u64> {
-        crate::dir::find(child, b"..")?.map(|nid| nid.0).ok_or(ENOENT)
+        crate::dir::find(child, b"..")?
+            .map(|nid| nid.0)
+            .ok_or(ENOENT)
     }
 }

@@ -26,10 +26,20 @@ use crate::{
         StatFs,
         SuperBlock, //
     },
+    sysfs::{
+        Attribute,
+        Feature,
+        Files,
+        TypeDirectory, //
+    },
 };
 use core::{
-    marker::PhantomPinned,
-    pin::Pin, //
+    marker::{
+        PhantomData,
+        PhantomPinned, //
+    },
+    pin::Pin,
+    ptr::NonNull, //
 };
 use kernel::{
     error::to_result,
@@ -65,6 +75,12 @@ pub trait FileSystem: Sized + Send + Sync + 'static {
 
     /// The mount options it knows.
     const PARAMETERS: &'static [Spec];
+
+    /// What it says in `/sys/fs/NAME/features` that it supports.
+    const FEATURES: Files<Feature>;
+
+    /// The files of a superblock, in `/sys/fs/NAME/DEVICE`.
+    const ATTRIBUTES: Files<Attribute<Self>>;
 
     /// The options of one mount or remount call, private to the caller until it is carried out.
     type Context: Send + 'static;
@@ -127,20 +143,49 @@ pub trait FileSystem: Sized + Send + Sync + 'static {
     fn parent(child: &Inode<Self>) -> Result<u64>;
 }
 
-/// A registered filesystem type with its inode cache.
+/// The slab of the inodes of a type.
+struct InodeCache<T>(NonNull<bindings::kmem_cache>, PhantomData<T>);
+
+impl<T: FileSystem> InodeCache<T> {
+    fn new() -> Result<Self> {
+        // SAFETY: the constructor is for objects of this size and alignment.
+        let cache = unsafe {
+            helpers::kmem_cache_create(
+                T::NAME.as_char_ptr(),
+                core::mem::size_of::<WithData<T>>() as u32,
+                core::mem::align_of::<WithData<T>>() as u32,
+                bindings::VFS_SLAB_INODE_FLAGS,
+                Some(WithData::<T>::init_once),
+            )
+        };
+        NonNull::new(cache)
+            .map(|c| Self(c, PhantomData))
+            .ok_or(ENOMEM)
+    }
+}
+
+impl<T> Drop for InodeCache<T> {
+    fn drop(&mut self) {
+        // SAFETY: it was made by `new`, and its owner lets it go when it has no object any more.
+        unsafe { bindings::kmem_cache_destroy(self.0.as_ptr()) };
+    }
+}
+
+/// A registered filesystem type with its inode cache and its directory in sysfs.
 ///
 /// # Invariants
 ///
-/// `cache` is the slab of `WithData<T>` while `fs` is registered, and until every inode of the type
+/// `cache` and `directory` are there while `fs` is registered, and until every inode of the type
 /// has been freed.
 #[pin_data(PinnedDrop)]
 pub struct Registration<T: FileSystem> {
     #[pin]
     fs: Opaque<bindings::file_system_type>,
-    cache: *mut bindings::kmem_cache,
+    #[pin]
+    directory: TypeDirectory<T>,
+    cache: InodeCache<T>,
     #[pin]
     _pin: PhantomPinned,
-    _p: core::marker::PhantomData<T>,
 }
 
 // SAFETY: nothing of a registration can be changed through a shared reference.
@@ -149,44 +194,51 @@ unsafe impl<T: FileSystem> Sync for Registration<T> {}
 unsafe impl<T: FileSystem> Send for Registration<T> {}
 
 impl<T: FileSystem> Registration<T> {
-    /// Registers `T`. `EBUSY` if the name is taken, `ENOMEM` without an inode cache.
+    /// Registers `T`. `EBUSY` if the name is taken, `ENOMEM` without an inode cache or a directory
+    /// in sysfs.
     pub fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        // SAFETY: on success every field is initialised; on failure nothing stays behind.
-        unsafe {
-            pin_init::pin_init_from_closure(move |slot: *mut Self| {
-                let cache = helpers::kmem_cache_create(
-                    T::NAME.as_char_ptr(),
-                    core::mem::size_of::<WithData<T>>() as u32,
-                    core::mem::align_of::<WithData<T>>() as u32,
-                    bindings::VFS_SLAB_INODE_FLAGS,
-                    Some(WithData::<T>::init_once),
-                );
-                if cache.is_null() {
-                    return Err(ENOMEM);
-                }
-                let flags = match T::BACKING {
-                    Backing::Nothing => 0,
-                    _ => bindings::FS_REQUIRES_DEV,
-                } | if T::ALLOW_IDMAP {
-                    bindings::FS_ALLOW_IDMAP
-                } else {
-                    0
-                };
-                (&raw mut (*slot).cache).write(cache);
-                let fs = Opaque::cast_into(&raw const (*slot).fs);
-                fs.write(bindings::file_system_type {
-                    name: T::NAME.as_char_ptr(),
-                    owner: module.as_ptr(),
-                    fs_flags: flags as i32,
-                    init_fs_context: Some(fs_context::init_fs_context::<T>),
-                    kill_sb: Some(crate::super_block::kill_sb::<T>),
-                    ..pin_init::zeroed()
-                });
-                to_result(bindings::register_filesystem(fs)).inspect_err(|_| {
-                    bindings::kmem_cache_destroy(cache);
-                })
-            })
-        }
+        try_pin_init!(Self {
+            cache: InodeCache::new()?,
+            directory <- TypeDirectory::new(),
+            // Last: from now on there may be mounts.
+            fs <- Opaque::try_ffi_init(|fs| Self::register(module, fs)),
+            _pin: PhantomPinned,
+        })
+    }
+
+    fn register(module: &'static ThisModule, fs: *mut bindings::file_system_type) -> Result {
+        let device = match T::BACKING {
+            Backing::Nothing => 0,
+            _ => bindings::FS_REQUIRES_DEV,
+        };
+        let idmap = if T::ALLOW_IDMAP {
+            bindings::FS_ALLOW_IDMAP
+        } else {
+            0
+        };
+        // SAFETY: the place is that of a field of a pinned `Registration`, which unregisters it.
+        to_result(unsafe {
+            fs.write(bindings::file_system_type {
+                name: T::NAME.as_char_ptr(),
+                owner: module.as_ptr(),
+                fs_flags: (device | idmap) as i32,
+                init_fs_context: Some(fs_context::init_fs_context::<T>),
+                kill_sb: Some(crate::super_block::kill_sb::<T>),
+                ..pin_init::zeroed()
+            });
+            bindings::register_filesystem(fs)
+        })
+    }
+
+    /// The registration of the type that `sb` belongs to.
+    ///
+    /// # Safety
+    ///
+    /// `sb` is, for `'a`, a live superblock of a type registered by `Registration<T>`.
+    unsafe fn of<'a>(sb: *mut bindings::super_block) -> &'a Self {
+        // SAFETY: by the contract, `s_type` is the `fs` field of a pinned `Registration<T>`, which
+        // lives as long as any superblock of it: the module is pinned by the mount.
+        unsafe { &*kernel::container_of!(Opaque::cast_from((*sb).s_type), Self, fs) }
     }
 
     /// The inode cache of the type that `sb` belongs to.
@@ -195,12 +247,14 @@ impl<T: FileSystem> Registration<T> {
     ///
     /// `sb` is a live superblock of a type registered by `Registration<T>`.
     pub(crate) unsafe fn cache_of(sb: *mut bindings::super_block) -> *mut bindings::kmem_cache {
-        // SAFETY: by the contract, `s_type` is the `fs` field of a pinned `Registration<T>`, which
-        // lives as long as any superblock of it: the module is pinned by the mount.
-        unsafe {
-            let fs = (*sb).s_type;
-            (*kernel::container_of!(Opaque::cast_from(fs), Self, fs)).cache
-        }
+        // SAFETY: the contract is the same.
+        unsafe { Self::of(sb) }.cache.0.as_ptr()
+    }
+
+    /// The sysfs directory of the type of `sb`.
+    pub(crate) fn directory_of(sb: &SuperBlock<T>) -> &TypeDirectory<T> {
+        // SAFETY: it is a live superblock of type `T`.
+        &unsafe { Self::of(sb.as_ptr()) }.directory
     }
 }
 
@@ -209,11 +263,10 @@ impl<T: FileSystem> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: `fs` was registered by `new`; the module is not in use any more, so no superblock
         // of the type is left. Inodes are freed by RCU callbacks, which the barrier waits for
-        // before the cache goes.
+        // before the cache goes, with the other fields.
         unsafe {
             bindings::unregister_filesystem(self.fs.get());
             bindings::rcu_barrier();
-            bindings::kmem_cache_destroy(self.cache);
         }
     }
 }

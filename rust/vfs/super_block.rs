@@ -28,8 +28,10 @@ use crate::{
     meta::MetaReader,
     registration::{
         Backing,
-        FileSystem, //
+        FileSystem,
+        Registration, //
     },
+    sysfs,
 };
 use core::{
     marker::PhantomData,
@@ -66,6 +68,7 @@ pub(crate) struct SbInfo<T: FileSystem> {
     data: Option<T::SbData>,
     extra: KVec<Extra>,
     internal: [AtomicPtr<bindings::inode>; INTERNAL_INODES],
+    directory: sysfs::Directory<T>,
 }
 
 impl<T: FileSystem> SbInfo<T> {
@@ -76,6 +79,7 @@ impl<T: FileSystem> SbInfo<T> {
             data: None,
             extra: KVec::new(),
             internal: [const { AtomicPtr::new(core::ptr::null_mut()) }; INTERNAL_INODES],
+            directory: sysfs::Directory::new(),
         }
     }
 
@@ -203,13 +207,18 @@ impl<T: FileSystem> SuperBlock<T> {
     pub fn set_internal(&self, slot: usize, inode: InodeRef<'_, T>) -> Result {
         let cell = self.info().internal.get(slot).ok_or(EINVAL)?;
         let raw = inode.into_raw();
-        cell.compare_exchange(core::ptr::null_mut(), raw, Ordering::Release, Ordering::Relaxed)
-            .map(|_| ())
-            .map_err(|_| {
-                // SAFETY: the reference that was not stored is still ours.
-                unsafe { bindings::iput(raw) };
-                EBUSY
-            })
+        cell.compare_exchange(
+            core::ptr::null_mut(),
+            raw,
+            Ordering::Release,
+            Ordering::Relaxed,
+        )
+        .map(|_| ())
+        .map_err(|_| {
+            // SAFETY: the reference that was not stored is still ours.
+            unsafe { bindings::iput(raw) };
+            EBUSY
+        })
     }
 
     /// An inode kept by [`Self::set_internal`].
@@ -401,6 +410,10 @@ pub(crate) unsafe extern "C" fn fill_super<T: FileSystem>(
         }
         // SAFETY: the superblock is live, and not yet seen by others.
         unsafe { (*sb).s_root = root };
+        let parent = Registration::<T>::directory_of(ready);
+        // SAFETY: it is the first mount of this `SbInfo`, which `kill_sb` frees where it is; from
+        // `s_root` on every way there is through `put_super`.
+        unsafe { ready.info().directory.add(ready, parent) }?;
         T::mounted(ready)?;
         Ok(0)
     })
@@ -448,6 +461,7 @@ pub(crate) unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_
 unsafe extern "C" fn put_super<T: FileSystem>(sb: *mut bindings::super_block) {
     // SAFETY: it was mounted, so it has its data.
     let sb = unsafe { SuperBlock::<T>::from_raw(sb) };
+    sb.info().directory.remove();
     T::put_super(sb);
     // SAFETY: no call into the filesystem is under way or will come, but for these inodes' own end.
     unsafe { sb.info().put_internal() };
@@ -497,10 +511,7 @@ unsafe extern "C" fn show_options<T: FileSystem>(
 ) -> c_int {
     // SAFETY: as the function's contract says.
     unsafe {
-        T::show_options(
-            SuperBlock::from_raw((*root).d_sb),
-            SeqFile::from_raw(seq),
-        );
+        T::show_options(SuperBlock::from_raw((*root).d_sb), SeqFile::from_raw(seq));
     }
     0
 }

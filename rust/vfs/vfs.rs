@@ -16,6 +16,7 @@
 //! | [`meta`] | page cache reads | bytes are copied out before they are looked at |
 //! | [`iomap`] | `iomap_ops` | one mapping a step; inline data is mapped only for that step |
 //! | [`bdev`] | `block_device` | a claimed device is released with its superblock |
+//! | [`sysfs`] | `kobject`, `kset` | a file's callback runs only while its superblock has its data |
 //!
 //! # References and lifetimes
 //!
@@ -41,5 +42,6 @@ pub mod log;
 pub mod meta;
 pub mod registration;
 pub mod super_block;
+pub mod sysfs;
 
 pub use registration::FileSystem;
