@@ -60,6 +60,10 @@ test: ## Every test, one line each, and a total
 	@tools/module uml-debug
 	@$(T) python3 -m pytest $(TESTS)
 
+.PHONY: test-full
+test-full: ## The expensive tests too
+	@$(MAKE) test TESTS='$(TESTS) -m ""'
+
 .PHONY: bench
 bench: ## erofs_rs against C erofs: a table and a TSV
 	@tools/module stock
