@@ -57,29 +57,22 @@ pub(crate) fn find(dir: &Inode<Erofs>, name: &[u8]) -> Result<Option<Nid>> {
     let fault = |e| fault_at(sb, dir.data().nid, e);
     let bytes = block.size() as usize;
 
-    let mut meta = dir.content();
-    let mut probe = KVec::from_elem(0u8, bytes, GFP_KERNEL)?;
-    let mut kept: Option<KVec<u8>> = None;
+    let mut kept = None;
     let mut search = BlockSearch::new(name, block.blocks(dir.size()));
     while let Some(at) = search.next() {
-        meta.read(block.pos(at), &mut probe)?;
+        let probe = dir.bytes(block.pos(at), bytes)?;
         match search.feed(&probe).map_err(fault)? {
             Step::Found(found) => return Ok(Some(found.nid)),
             Step::Earlier => {}
-            Step::Keep => {
-                let free = match kept.take() {
-                    Some(buffer) => buffer,
-                    None => KVec::from_elem(0u8, bytes, GFP_KERNEL)?,
-                };
-                kept = Some(core::mem::replace(&mut probe, free));
-            }
+            Step::Keep => kept = Some(probe),
         }
     }
     match kept {
         None => Ok(None),
-        Some(block) => Ok(dir::find(&block, name)
-            .map_err(fault)?
-            .map(|found| found.nid)),
+        Some(block) => {
+            let found = dir::find(&block, name).map_err(fault)?;
+            Ok(found.map(|found| found.nid))
+        }
     }
 }
 
@@ -106,8 +99,6 @@ impl Operations for Directory {
         let pages = dir.size().div_ceil(page);
         let window = u64::from(sb.data().tunables.dir_ra_bytes()).div_ceil(page);
 
-        let mut meta = dir.content();
-        let mut buffer = KVec::from_elem(0u8, format.block.size() as usize, GFP_KERNEL)?;
         while cursor.pos() < dir.size() {
             cursor.checkpoint()?;
             let index = cursor.pos().div_ceil(page);
@@ -117,7 +108,8 @@ impl Operations for Directory {
             }
             let offset = format.block.offset(cursor.pos());
             let start = cursor.pos() - u64::from(offset);
-            meta.read(start, &mut buffer).inspect_err(|_| {
+            let size = format.block.size();
+            let block = dir.bytes(start, size as usize).inspect_err(|_| {
                 let at = format.block.block(start);
                 vfs::err!(
                     sb,
@@ -125,8 +117,8 @@ impl Operations for Directory {
                     nid.0
                 );
             })?;
-            let size = (dir.size() - start).min(buffer.len() as u64) as u32;
-            let entries = Entries::new(&buffer, size, offset).map_err(fault)?;
+            let size = (dir.size() - start).min(size.into()) as u32;
+            let entries = Entries::new(&block, size, offset).map_err(fault)?;
             cursor.set_pos(start + u64::from(entries.offset()));
             for entry in entries {
                 let entry = entry.map_err(fault)?;

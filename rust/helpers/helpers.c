@@ -133,6 +133,11 @@ size_t rust_vfs_folio_size(const struct folio *folio)
 	return folio_size(folio);
 }
 
+void *rust_vfs_folio_address(const struct folio *folio)
+{
+	return folio_address(folio);
+}
+
 void rust_vfs_memcpy_from_folio(char *to, struct folio *folio, size_t offset, size_t len)
 {
 	memcpy_from_folio(to, folio, offset, len);

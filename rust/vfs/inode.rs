@@ -16,7 +16,10 @@ use crate::{
     dir,
     file,
     iomap,
-    meta::MetaReader,
+    meta::{
+        FolioBytes,
+        MetaReader, //
+    },
     registration::{
         FileSystem,
         Registration, //
@@ -132,6 +135,25 @@ impl<T: FileSystem> Inode<T> {
     pub fn mode(&self) -> u16 {
         // SAFETY: a ready inode; the mode of a read-only filesystem does not change.
         unsafe { (*self.as_ptr()).i_mode }
+    }
+
+    /// Looks at `len` bytes of a directory or symlink from `pos` on, that are in one page; what is
+    /// behind its end reads as zeroes. `EINVAL` for other kinds, else the errors of reading. May
+    /// sleep.
+    pub fn bytes(&self, pos: u64, len: usize) -> Result<FolioBytes> {
+        let ifmt = u32::from(self.mode()) & bindings::S_IFMT;
+        if ifmt != bindings::S_IFDIR && ifmt != bindings::S_IFLNK {
+            return Err(EINVAL);
+        }
+        // SAFETY: a ready inode of one of these types; those without a page cache of their own have
+        // `empty_aops`, which is looked at here.
+        unsafe {
+            let mapping = (*self.as_ptr()).i_mapping;
+            if (*(*mapping).a_ops).read_folio.is_none() {
+                return Err(EINVAL);
+            }
+            FolioBytes::read(mapping, pos, len)
+        }
     }
 
     /// Reads its content through its page cache; for kinds that have one.

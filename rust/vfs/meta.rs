@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Reading metadata: bytes are copied out of the page cache, then parsed.
+//! Reading metadata.
 //!
 //! What lies in the page cache of a block device can change at any time, since devices and image
-//! files can be written behind a mount. So no reference into it is ever handed out: a copy is made,
-//! and what was checked on the copy stays true.
+//! files can be written behind a mount. So no reference into it is ever handed out: [`MetaReader`]
+//! makes a copy, and what was checked on the copy stays true.
+//!
+//! The page cache of a directory or symlink is another matter: only this module fills it, once, and
+//! nobody can map or write it. [`FolioBytes`] lends it out without a copy.
 
 use crate::{
     bdev::BackingFile,
@@ -16,6 +19,7 @@ use crate::{
 };
 use core::{
     marker::PhantomData,
+    ops::Deref,
     ptr::NonNull, //
 };
 use kernel::{
@@ -132,6 +136,54 @@ impl<'a> MetaReader<'a> {
             self.folio = Some(folio);
         }
         Ok(())
+    }
+}
+
+/// Bytes in the page cache of a directory or a symlink.
+///
+/// # Invariants
+///
+/// The folio is uptodate, always mapped, of an inode that only has operations of this crate, none
+/// of which writes to an uptodate folio; `offset + len` is within it.
+pub struct FolioBytes {
+    folio: FolioRef,
+    offset: usize,
+    len: usize,
+}
+
+impl FolioBytes {
+    /// Reads `len` bytes from `pos` on, which one folio must hold. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// `mapping` is that of a ready directory or symlink, and has a `read_folio`.
+    pub(crate) unsafe fn read(
+        mapping: *mut bindings::address_space,
+        pos: u64,
+        len: usize,
+    ) -> Result<Self> {
+        // SAFETY: as the contract says.
+        let folio = unsafe { read_folio(mapping, pos)? };
+        let offset = (pos - folio.pos) as usize;
+        if folio.size - offset < len {
+            return Err(EIO);
+        }
+        // INVARIANT: `read_cache_folio` gives uptodate folios; `NewInode::init` keeps those of
+        // directories and symlinks out of high memory.
+        Ok(Self { folio, offset, len })
+    }
+}
+
+impl Deref for FolioBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: by the invariants the bytes are mapped and do not change while the folio is
+        // referenced.
+        unsafe {
+            let base = helpers::folio_address(self.folio.folio.as_ptr()).cast::<u8>();
+            core::slice::from_raw_parts(base.add(self.offset), self.len)
+        }
     }
 }
 
