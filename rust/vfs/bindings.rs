@@ -17,7 +17,13 @@
     unsafe_op_in_unsafe_fn,
     unused_imports
 )]
-#![allow(clippy::undocumented_unsafe_blocks)]
+#![allow(
+    clippy::as_underscore,
+    clippy::cast_lossless,
+    clippy::ptr_as_ptr,
+    clippy::ref_as_ptr,
+    clippy::undocumented_unsafe_blocks
+)]
 
 pub(crate) use kernel::{
     bindings::*,
@@ -29,7 +35,7 @@ use pin_init::{
 };
 
 include!(concat!(
-    env!("EROFS_RS_OBJ"),
+    env!("VFS_OBJ"),
     "/rust/bindings/bindings_generated.rs"
 ));
 
@@ -37,7 +43,7 @@ include!(concat!(
 pub(crate) mod helpers {
     use super::*;
     include!(concat!(
-        env!("EROFS_RS_OBJ"),
+        env!("VFS_OBJ"),
         "/rust/bindings/helpers_generated.rs"
     ));
 }

@@ -59,7 +59,7 @@ impl Choice {
     /// `name` stands for `value`.
     pub const fn new(name: &'static CStr, value: i32) -> Self {
         Self(bindings::constant_table {
-            name: name.as_ptr().cast(),
+            name: name.to_bytes_with_nul().as_ptr().cast(),
             value,
         })
     }
@@ -72,7 +72,7 @@ impl Spec {
     const fn new(name: &'static CStr, opt: u8, flags: u32, ty: bindings::fs_param_type) -> Self {
         // INVARIANT: no data.
         Self(bindings::fs_parameter_spec {
-            name: name.as_ptr().cast(),
+            name: name.to_bytes_with_nul().as_ptr().cast(),
             type_: ty,
             opt,
             flags: flags as u16,

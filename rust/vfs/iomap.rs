@@ -154,7 +154,7 @@ unsafe extern "C" fn begin<M: Operations>(
         // SAFETY: as the function's contract says.
         let (inode, to) = unsafe { (Inode::from_raw(inode), &mut *iomap) };
         let mapping = M::map(inode, pos as u64, len as u64)?;
-        to.offset = mapping.offset as _;
+        to.offset = mapping.offset as i64;
         to.length = mapping.length;
         to.flags = 0;
         to.addr = IOMAP_NULL_ADDR;

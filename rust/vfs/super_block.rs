@@ -482,14 +482,14 @@ unsafe extern "C" fn statfs<T: FileSystem>(
         )
     };
     let stat = T::statfs(sb);
-    buf.f_type = stat.magic as _;
-    buf.f_bsize = sb.block_size() as _;
+    buf.f_type = stat.magic as isize;
+    buf.f_bsize = sb.block_size() as isize;
     buf.f_blocks = stat.blocks;
     buf.f_bfree = 0;
     buf.f_bavail = 0;
     buf.f_files = stat.files;
     buf.f_ffree = stat.files_free;
-    buf.f_namelen = stat.name_len as _;
+    buf.f_namelen = stat.name_len as isize;
     // SAFETY: the superblock is live; its UUID is set once.
     let uuid = unsafe { (*sb.as_ptr()).s_uuid.b };
     let id = match (u128::from_le_bytes(uuid), sb.bdev()) {

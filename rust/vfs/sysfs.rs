@@ -41,9 +41,11 @@ use kernel::{
 const READ: u16 = 0o444;
 const WRITE: u16 = 0o200;
 
+// Lockdep adds fields to it.
+#[allow(clippy::needless_update)]
 const fn attribute(name: &'static CStr, mode: u16) -> bindings::attribute {
     bindings::attribute {
-        name: name.as_ptr().cast(),
+        name: name.to_bytes_with_nul().as_ptr().cast(),
         mode,
         ..pin_init::zeroed()
     }
