@@ -119,7 +119,7 @@ fn fill<'a>(
         },
         FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket => {
             let (major, minor) = found.rdev;
-            Kind::special::<Common>(major, minor)
+            Kind::special::<Common, Data>(major, minor)
         }
     };
     let attributes = Attributes {

@@ -16,7 +16,8 @@ use crate::{
         self,
         Inode,
         InodeRef, //
-    }, //
+    },
+    iomap, //
 };
 use core::marker::PhantomData;
 use kernel::prelude::*;
@@ -91,6 +92,21 @@ impl Cursor<'_> {
         }
         Ok(())
     }
+}
+
+/// A directory that is mapped by `M`.
+pub(crate) struct Mapped<O, M>(PhantomData<(O, M)>);
+
+impl<O, M> Mapped<O, M>
+where
+    O: Operations,
+    M: iomap::Operations<FileSystem = O::FileSystem>,
+{
+    pub(crate) const INODE: &'static bindings::inode_operations = &bindings::inode_operations {
+        lookup: Some(lookup::<O>),
+        fiemap: Some(iomap::fiemap::<M>),
+        ..inode::common_operations::<O>()
+    };
 }
 
 pub(crate) struct Tables<O>(PhantomData<O>);

@@ -314,50 +314,41 @@ const VFS_GFP: bindings::gfp_t = bindings::VFS_GFP_KERNEL;
 unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut bindings::fs_context) -> c_int {
     let fill = Some(super_block::fill_super::<T> as unsafe extern "C" fn(_, _) -> _);
     from_result(|| {
-        // SAFETY: as the function's contract says.
-        let info = unsafe { info::<T>(fc)? };
         // SAFETY: `fc` is live, and `fill_super` fits its type.
         let nodev = || to_result(unsafe { bindings::get_tree_nodev(fc, fill) });
-        let from_file = |file: &BackingFile| {
-            file.is_regular().then_some(()).ok_or_else(|| {
-                // SAFETY: `fc` is live.
-                unsafe { FsContext::<T>::from_raw(fc) }.invalid(fmt!("source is unsupported"))
-            })
+        let invalid = |args| {
+            // SAFETY: `fc` is live.
+            unsafe { FsContext::<T>::from_raw(fc) }.invalid(args)
         };
-        match T::BACKING {
-            Backing::Nothing => nodev()?,
-            // SAFETY: as for `nodev`.
-            Backing::BlockDevice => to_result(unsafe {
-                bindings::get_tree_bdev_flags(fc, fill, 0)
-            })?,
-            Backing::BlockDeviceOrFile => {
-                if let Some(file) = &info.file {
-                    from_file(file)?;
-                    nodev()?;
-                    return Ok(0);
-                }
-                let quiet = bindings::GET_TREE_BDEV_QUIET_LOOKUP;
-                // SAFETY: as for `nodev`.
-                let ret = unsafe { bindings::get_tree_bdev_flags(fc, fill, quiet) };
-                if ret != ENOTBLK.to_errno() {
-                    return to_result(ret).map(|()| 0);
-                }
-                // SAFETY: a source is null or a string that lives with the context.
-                let source = unsafe { (*fc).source.as_ref() };
-                let source = source.ok_or_else(|| {
-                    // SAFETY: `fc` is live.
-                    unsafe { FsContext::<T>::from_raw(fc) }.invalid(fmt!("No source specified"))
-                })?;
-                // SAFETY: as above.
-                let file = BackingFile::open(unsafe { CStr::from_char_ptr(source) })?;
-                if !file.is_regular() {
-                    return Err(ENOTBLK);
-                }
-                info.file = Some(file);
-                nodev()?;
+        let flags = match T::BACKING {
+            Backing::Nothing => return nodev().map(|()| 0),
+            Backing::BlockDevice => 0,
+            Backing::BlockDeviceOrFile => bindings::GET_TREE_BDEV_QUIET_LOOKUP,
+        };
+        // SAFETY: as the function's contract says; the reference ends before a superblock takes the
+        // `SbInfo` over.
+        if let Some(file) = unsafe { &info::<T>(fc)?.file } {
+            if !file.is_regular() {
+                return Err(invalid(fmt!("source is unsupported")));
             }
+            return nodev().map(|()| 0);
         }
-        Ok(0)
+        // SAFETY: as for `nodev`.
+        let ret = unsafe { bindings::get_tree_bdev_flags(fc, fill, flags) };
+        if ret != ENOTBLK.to_errno() || T::BACKING != Backing::BlockDeviceOrFile {
+            return to_result(ret).map(|()| 0);
+        }
+        // SAFETY: a source is null or a string that lives with the context.
+        let source = unsafe { (*fc).source.as_ref() };
+        let source = source.ok_or_else(|| invalid(fmt!("No source specified")))?;
+        // SAFETY: as above.
+        let file = BackingFile::open(unsafe { CStr::from_char_ptr(source) })?;
+        if !file.is_regular() {
+            return Err(ENOTBLK);
+        }
+        // SAFETY: as the function's contract says: no superblock took the `SbInfo`, or there is none.
+        unsafe { info::<T>(fc)? }.file = Some(file);
+        nodev().map(|()| 0)
     })
 }
 

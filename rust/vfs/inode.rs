@@ -426,7 +426,7 @@ impl<T: FileSystem> Kind<T> {
         let aops = Content::Mapped(iomap::Tables::<M>::MAPPING);
         Self::new(
             bindings::S_IFREG,
-            iomap::RegularInode::<O, M>::INODE,
+            iomap::MappedInode::<O, M>::INODE,
             file::Tables::<M>::REGULAR,
             aops,
         )
@@ -449,7 +449,7 @@ impl<T: FileSystem> Kind<T> {
         M: iomap::Operations<FileSystem = T>,
     {
         let aops = Content::Mapped(iomap::Tables::<M>::MAPPING);
-        let (inode, file) = (dir::Tables::<O>::INODE, dir::Tables::<O>::FILE);
+        let (inode, file) = (dir::Mapped::<O, M>::INODE, dir::Tables::<O>::FILE);
         Self::new(bindings::S_IFDIR, inode, file, aops)
     }
 
@@ -494,9 +494,14 @@ impl<T: FileSystem> Kind<T> {
     }
 
     /// A device node, fifo or socket. Numbers are cut to 12 and 20 bits, as the kernel's are.
-    pub fn special<O: Operations<FileSystem = T>>(major: u32, minor: u32) -> Self {
+    /// Extents that it may have on disk are there to be asked for, but not to be read.
+    pub fn special<O, M>(major: u32, minor: u32) -> Self
+    where
+        O: Operations<FileSystem = T>,
+        M: iomap::Operations<FileSystem = T>,
+    {
         let dev = (major & 0xfff) << MINOR_BITS | (minor & ((1 << MINOR_BITS) - 1));
-        let inode = Tables::<O>::INODE;
+        let inode = iomap::MappedInode::<O, M>::INODE;
         Self::new(0, inode, core::ptr::null(), Content::Special(dev))
     }
 }

@@ -100,9 +100,10 @@ impl<M: Operations> Tables<M> {
         };
 }
 
-pub(crate) struct RegularInode<O, M>(PhantomData<(O, M)>);
+/// An inode that is not a directory and is mapped by `M`.
+pub(crate) struct MappedInode<O, M>(PhantomData<(O, M)>);
 
-impl<O, M> RegularInode<O, M>
+impl<O, M> MappedInode<O, M>
 where
     O: inode::Operations,
     M: Operations<FileSystem = O::FileSystem>,
@@ -173,11 +174,7 @@ unsafe extern "C" fn begin<M: Operations>(
                 }
                 // SAFETY: this is a step of a walk.
                 if let Some(walk) = unsafe { walk(iomap) } {
-                    let page = kernel::page::PAGE_SIZE as u64;
-                    if (pos & (page - 1)) + mapping.length > page {
-                        return Err(EIO);
-                    }
-                    let inline = meta.map(pos)?;
+                    let inline = meta.map(pos, mapping.length)?;
                     to.inline_data = inline.address(pos);
                     walk.inline = Some(inline);
                 }
@@ -257,7 +254,7 @@ unsafe extern "C" fn bmap<M: Operations>(
 /// # Safety
 ///
 /// Only to be called by the VFS, for an inode mapped by `M`.
-unsafe extern "C" fn fiemap<M: Operations>(
+pub(crate) unsafe extern "C" fn fiemap<M: Operations>(
     inode: *mut bindings::inode,
     info: *mut kernel::bindings::fiemap_extent_info,
     start: u64,

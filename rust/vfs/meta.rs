@@ -23,7 +23,10 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    page::PAGE_SHIFT,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
     prelude::*, //
 };
 
@@ -196,14 +199,18 @@ impl Deref for FolioBytes {
 pub(crate) struct MappedMeta {
     base: *mut core::ffi::c_void,
     _folio: Option<FolioRef>,
-    copy: Option<KBox<[u8; kernel::page::PAGE_SIZE]>>,
+    copy: Option<KBox<[u8; PAGE_SIZE]>>,
 }
 
 impl MetaReader<'_> {
-    /// Maps the page around byte `pos`; the mapping is only readable up to the end of that page.
-    /// May sleep; must be undone on the same CPU's task before mappings made earlier are.
-    pub(crate) fn map(self, pos: u64) -> Result<MappedMeta> {
-        let start = pos & !(kernel::page::PAGE_SIZE as u64 - 1);
+    /// Maps `len` bytes from `pos` on, which are in one page: `EIO` if not. May sleep. Mappings are
+    /// to be undone by the task that made them, the latest first.
+    pub(crate) fn map(self, pos: u64, len: u64) -> Result<MappedMeta> {
+        let offset = pos as usize & (PAGE_SIZE - 1);
+        if len > (PAGE_SIZE - offset) as u64 {
+            return Err(EIO);
+        }
+        let start = pos - offset as u64;
         match self.origin {
             Origin::Mapping(mapping) if mapping.is_null() => Err(EIO),
             Origin::Mapping(mapping) => {
@@ -220,8 +227,8 @@ impl MetaReader<'_> {
                 })
             }
             Origin::File(file) => {
-                let mut copy = KBox::new([0u8; kernel::page::PAGE_SIZE], GFP_KERNEL)?;
-                file.read(start, &mut copy[..])?;
+                let mut copy = KBox::new([0u8; PAGE_SIZE], GFP_KERNEL)?;
+                file.read(pos, &mut copy[offset..offset + len as usize])?;
                 Ok(MappedMeta {
                     base: copy.as_mut_ptr().cast(),
                     _folio: None,
@@ -236,7 +243,7 @@ impl MappedMeta {
     /// Address of byte `pos`, which is in the page that was mapped.
     pub(crate) fn address(&self, pos: u64) -> *mut core::ffi::c_void {
         self.base
-            .wrapping_byte_add(pos as usize & (kernel::page::PAGE_SIZE - 1))
+            .wrapping_byte_add(pos as usize & (PAGE_SIZE - 1))
     }
 }
 
