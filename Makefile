@@ -20,6 +20,7 @@ MKFS_OPTIONS ?=
 # TESTS=...: arguments of pytest for `make test`, such as testing/test_vm.py or -k NAME
 TESTS ?= testing
 
+sources = $(shell find rust fs testing -name '$(1)' -not -path '*/target/*')
 T := $(if $(EROFS_RS_TOOLBOX),,tools/toolbox run --)
 export LLVM ARCH IMAGE FS MKFS_OPTIONS
 ifneq ($(origin CC),default)
@@ -71,26 +72,30 @@ bench: ## erofs_rs against C erofs: a table and a TSV
 
 .PHONY: lint
 lint: ## The rules of Documentation/design.md, and that the check of each rule works
-	@$(T) tools/lint
+	@tools/lint
+	@tools/lint --prove
 
 .PHONY: clippy
 clippy: ## Clippy on all crates, with the kernel's settings
 	@tools/module clippy
-	@$(T) sh -c 'for d in $$(git ls-files "*/Cargo.toml"); do \
-		cargo clippy -q --manifest-path $$d --all-targets --target-dir build/cargo -- -Dwarnings || exit; done'
+	@$(T) sh -ec 'for m in $(call sources,Cargo.toml); do \
+		cargo clippy -q --locked --manifest-path $$m --all-targets --target-dir build/clippy-host -- -Dwarnings; done'
 
 .PHONY: fmt
 fmt: ## Format all Rust code in the kernel's manner (CHECK=1: only say what is not)
-	@$(T) tools/fmt $(if $(CHECK),--check)
+	@$(T) sh -ec 'rustfmt --edition 2021 --config-path $$(tools/kernel source)/.rustfmt.toml \
+		$(if $(CHECK),--check) $(call sources,*.rs)'
 
 .PHONY: doc
 doc: ## Rustdoc of all crates, into build/doc
 	@tools/module stock
-	@$(T) tools/doc
+	@$(T) tools/crates doc
 
 .PHONY: rust-analyzer
 rust-analyzer: ## rust-project.json for editors
-	@tools/module $(or $(KDIR),$(BED)) rust-analyzer
+	@tools/module stock
+	@tools/module stock rust-analyzer >/dev/null
+	@$(T) tools/crates rust-project
 
 .PHONY: clean
 clean: ## Remove what was built; the cache stays
