@@ -43,22 +43,7 @@ impl Operations for Data {
         let sb = inode.super_block();
         let info = sb.data();
         let fault = |e| fault_at(sb, inode.data().nid, e);
-
-        let extent = match map_blocks(&info.format, inode.data(), pos).map_err(fault)? {
-            Plan::Chunks(lookup) => find_chunks(inode, lookup)?,
-            Plan::Extent(Extent {
-                target: Target::Hole,
-                ..
-            }) => {
-                // All the way, as far as anyone asks.
-                return Ok(Mapping {
-                    offset: pos,
-                    length: len,
-                    place: Place::Hole,
-                });
-            }
-            Plan::Extent(extent) => extent,
-        };
+        let extent = find(inode, pos, len)?;
         let place = match extent.target {
             Target::Hole => Place::Hole,
             Target::Mapped { device, pa } => {
@@ -93,6 +78,19 @@ fn inline_address(
     }
     let (device, addr) = sb.data().map_dev(0, pos)?;
     Ok(Some((sb.device(device), addr)))
+}
+
+/// The extent that byte `pos` of `inode` is in, `len` bytes of which are wanted. May sleep.
+pub(crate) fn find(inode: &Inode<Erofs>, pos: u64, len: u64) -> Result<Extent> {
+    let sb = inode.super_block();
+    match map_blocks(&sb.data().format, inode.data(), pos)
+        .map_err(|e| fault_at(sb, inode.data().nid, e))?
+    {
+        Plan::Chunks(lookup) => find_chunks(inode, lookup),
+        // All the way, as far as anyone asks.
+        Plan::Extent(hole) if hole.target == Target::Hole => Ok(Extent { len, ..hole }),
+        Plan::Extent(extent) => Ok(extent),
+    }
 }
 
 fn find_chunks(inode: &Inode<Erofs>, mut lookup: ChunkLookup) -> Result<Extent> {

@@ -9,6 +9,7 @@
 //! | `inode.rs` | inodes from disk, and their attributes |
 //! | `dir.rs` | looking up and listing names |
 //! | `data.rs` | where the bytes of uncompressed files lie |
+//! | `fileio.rs` | reading them where a file is mounted |
 //! | `sysfs.rs` | `/sys/fs/erofs_rs` |
 //!
 //! What is on disk is parsed by `erofs_format`; what the kernel does goes through `vfs`.
@@ -17,6 +18,7 @@
 
 mod data;
 mod dir;
+mod fileio;
 mod inode;
 mod options;
 mod super_block;

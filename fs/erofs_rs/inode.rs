@@ -5,6 +5,7 @@
 use crate::{
     data::Data,
     dir::Directory,
+    fileio::FileIo,
     super_block::{
         self,
         fault_at, //
@@ -104,9 +105,9 @@ fn fill<'a>(
 
     let kind = match found.file_type {
         FileType::Regular if inode.is_compressed() => Kind::unreadable::<Common>(),
-        FileType::Regular => Kind::regular::<Common, Data>(),
+        FileType::Regular => readable(sb, Kind::regular::<Common, Data>()),
         FileType::Directory if inode.is_compressed() => Kind::unreadable_as::<Directory>(true),
-        FileType::Directory => Kind::directory::<Directory, Data>(),
+        FileType::Directory => readable(sb, Kind::directory::<Directory, Data>()),
         FileType::Symlink => match inode.fast_symlink(format.block) {
             Some(area) => {
                 let mut target = KVec::from_elem(0u8, area.len as usize, GFP_KERNEL)?;
@@ -115,7 +116,7 @@ fn fill<'a>(
                 Kind::fast_symlink::<Common>(&target)?
             }
             None if inode.is_compressed() => Kind::unreadable_as::<Directory>(false),
-            None => Kind::symlink::<Common, Data>(),
+            None => readable(sb, Kind::symlink::<Common, Data>()),
         },
         FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket => {
             let (major, minor) = found.rdev;
@@ -136,4 +137,13 @@ fn fill<'a>(
         no_acl: false,
     };
     new.init(inode, &attributes, kind)
+}
+
+/// A kind of inode whose content is read as what is mounted demands.
+fn readable(sb: &SuperBlock<Erofs>, kind: Kind<Erofs>) -> Kind<Erofs> {
+    if sb.is_file_backed() {
+        kind.read_by::<FileIo>()
+    } else {
+        kind
+    }
 }

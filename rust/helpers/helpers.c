@@ -4,11 +4,14 @@
  * one call or one expression: what to call when is decided in Rust.
  */
 #include <linux/backing-dev.h>
+#include <linux/bio.h>
 #include <linux/blkdev.h>
+#include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/highmem.h>
 #include <linux/iomap.h>
+#include <linux/ioprio.h>
 #include <linux/kdev_t.h>
 #include <linux/pagemap.h>
 #include <linux/posix_acl.h>
@@ -143,6 +146,16 @@ void rust_vfs_memcpy_from_folio(char *to, struct folio *folio, size_t offset, si
 	memcpy_from_folio(to, folio, offset, len);
 }
 
+void rust_vfs_memcpy_to_folio(struct folio *folio, size_t offset, const char *from, size_t len)
+{
+	memcpy_to_folio(folio, offset, from, len);
+}
+
+void rust_vfs_folio_zero_range(struct folio *folio, size_t start, size_t len)
+{
+	folio_zero_range(folio, start, len);
+}
+
 void *rust_vfs_kmap_local_folio(struct folio *folio, size_t offset)
 {
 	return kmap_local_folio(folio, offset);
@@ -162,6 +175,11 @@ void rust_vfs_page_cache_sync_readahead(struct address_space *mapping, struct fi
 					struct file *file, pgoff_t index, unsigned long nr)
 {
 	page_cache_sync_readahead(mapping, ra, file, index, nr);
+}
+
+struct folio *rust_vfs_readahead_folio(struct readahead_control *rac)
+{
+	return readahead_folio(rac);
 }
 
 pgoff_t rust_vfs_readahead_index(const struct readahead_control *rac)
@@ -186,11 +204,45 @@ void rust_vfs_cond_resched(void)
 	cond_resched();
 }
 
+/* linux/cred.h, linux/ioprio.h */
+
+const struct cred *rust_vfs_override_creds(const struct cred *cred)
+{
+	return override_creds(cred);
+}
+
+void rust_vfs_revert_creds(const struct cred *cred)
+{
+	revert_creds(cred);
+}
+
+int rust_vfs_get_current_ioprio(void)
+{
+	return get_current_ioprio();
+}
+
 /* linux/uio.h */
 
 size_t rust_vfs_iov_iter_count(const struct iov_iter *iter)
 {
 	return iov_iter_count(iter);
+}
+
+/* linux/bio.h */
+
+struct bio *rust_vfs_bio_alloc_read(struct block_device *bdev, unsigned short segments)
+{
+	return bio_alloc(bdev, segments, REQ_OP_READ, GFP_NOFS);
+}
+
+void rust_vfs_bio_first_folio(struct folio_iter *fi, struct bio *bio, int i)
+{
+	bio_first_folio(fi, bio, i);
+}
+
+void rust_vfs_bio_next_folio(struct folio_iter *fi, struct bio *bio)
+{
+	bio_next_folio(fi, bio);
 }
 
 /* linux/blkdev.h */

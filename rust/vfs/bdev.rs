@@ -104,7 +104,7 @@ impl Drop for ClaimedDevice {
 /// Owns one reference to an open file.
 pub struct BackingFile(NonNull<bindings::file>);
 
-// SAFETY: a file may be read from and put by any thread; `kernel_read` takes its own position.
+// SAFETY: a file may be read from and put by any thread; each read takes its own position.
 unsafe impl Send for BackingFile {}
 // SAFETY: as above.
 unsafe impl Sync for BackingFile {}
@@ -185,6 +185,7 @@ impl BackingFile {
     /// `to` is writable for `len` bytes.
     pub(crate) unsafe fn read_raw(&self, pos: u64, to: *mut u8, len: usize) -> Result {
         let mut pos = i64::try_from(pos).map_err(|_| EIO)?;
+        let _opener = self.as_opener();
         let mut done = 0;
         while done < len {
             // SAFETY: the file is open for reading; the rest of the range is writable.
@@ -203,6 +204,68 @@ impl BackingFile {
             }
         }
         Ok(())
+    }
+
+    /// Reads from byte `pos` on into all segments of `bio`. `EIO` where the file is shorter. May
+    /// sleep.
+    ///
+    /// # Safety
+    ///
+    /// The segments of `bio` are writable memory, and are not used otherwise.
+    pub(crate) unsafe fn read_bio(&self, pos: u64, bio: *mut bindings::bio) -> Result {
+        let mut iter = bindings::iov_iter::default();
+        // No flags of the file: it is read through its page cache even if it was opened for direct
+        // I/O, which folios at any offset are not aligned for. And no completion: it waits.
+        let mut iocb = bindings::kiocb {
+            ki_filp: self.0.as_ptr(),
+            ki_pos: i64::try_from(pos).map_err(|_| EIO)?,
+            // SAFETY: for any context.
+            ki_ioprio: unsafe { helpers::get_current_ioprio() } as u16,
+            ..Default::default()
+        };
+        let _opener = self.as_opener();
+        // SAFETY: the file is open; the segments are as the contract says, and not used any more
+        // when this returns.
+        let (len, n) = unsafe {
+            let len = (*bio).bi_iter.bi_size as usize;
+            let segments = (*bio).bi_vcnt.into();
+            bindings::iov_iter_bvec(&mut iter, ITER_DEST, (*bio).bi_io_vec, segments, len);
+            (
+                len,
+                bindings::vfs_iocb_iter_read(self.0.as_ptr(), &mut iocb, &mut iter),
+            )
+        };
+        match usize::try_from(n) {
+            Ok(n) if n == len => Ok(()),
+            Ok(_) => Err(EIO),
+            Err(_) => Err(Error::from_errno(n as i32)),
+        }
+    }
+
+    /// Acts with the credentials of who opened the file, until the result is dropped.
+    fn as_opener(&self) -> Opener<'_> {
+        // SAFETY: an open file has its opener's credentials.
+        let before = unsafe { helpers::override_creds((*self.0.as_ptr()).f_cred) };
+        Opener {
+            before,
+            _file: PhantomData,
+        }
+    }
+}
+
+/// To read into memory (`enum iter_dir`).
+const ITER_DEST: u32 = 0;
+
+/// See [`BackingFile::as_opener`]. Not to be sent elsewhere: it is about the current task.
+struct Opener<'a> {
+    before: *const bindings::cred,
+    _file: PhantomData<&'a BackingFile>,
+}
+
+impl Drop for Opener<'_> {
+    fn drop(&mut self) {
+        // SAFETY: those that the task had before; this is still the same task.
+        unsafe { helpers::revert_creds(self.before) };
     }
 }
 

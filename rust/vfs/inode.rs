@@ -9,6 +9,7 @@
 //! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::{
+    address_space,
     bindings::{
         self,
         helpers, //
@@ -451,6 +452,14 @@ impl<T: FileSystem> Kind<T> {
         let aops = Content::Mapped(iomap::Tables::<M>::MAPPING);
         let (inode, file) = (dir::Mapped::<O, M>::INODE, dir::Tables::<O>::FILE);
         Self::new(bindings::S_IFDIR, inode, file, aops)
+    }
+
+    /// The same, but folios of its content are read by `A`. Nothing changes where there is none.
+    pub fn read_by<A: address_space::Operations<FileSystem = T>>(mut self) -> Self {
+        if let Content::Mapped(aops) = &mut self.content {
+            *aops = address_space::Tables::<A>::MAPPING;
+        }
+        self
     }
 
     /// A directory or symlink whose content cannot be read: `EOPNOTSUPP`.

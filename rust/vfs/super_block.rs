@@ -17,6 +17,7 @@ use crate::{
         self,
         helpers, //
     },
+    bio::Target,
     dentry,
     error::to_c,
     fs_context::FsContext,
@@ -181,13 +182,21 @@ impl<T: FileSystem> SuperBlock<T> {
     }
 
     /// The file `id`; none if there is no such, or if it is a block device.
-    pub(crate) fn file(&self, id: DeviceId) -> Option<&BackingFile> {
+    fn file(&self, id: DeviceId) -> Option<&BackingFile> {
         match id.checked_sub(1) {
             None => self.info().file.as_ref(),
             Some(n) => match self.info().extra.get(n)? {
                 Extra::File(file) => Some(file),
                 Extra::Device(_) => None,
             },
+        }
+    }
+
+    /// What to read device `id` from; none if there is no such.
+    pub fn target(&self, id: DeviceId) -> Option<Target<'_>> {
+        match self.file(id) {
+            Some(file) => Some(Target::File(file)),
+            None => self.device(id).map(Target::Device),
         }
     }
 

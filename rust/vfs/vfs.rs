@@ -15,6 +15,9 @@
 //! | [`file`] | `file_operations` | one table a kind of file |
 //! | [`meta`] | page cache reads | bytes are copied out before they are looked at |
 //! | [`iomap`] | `iomap_ops` | one mapping a step; inline data is mapped only for that step |
+//! | [`address_space`], [`readahead`] | `address_space_operations` | folios not taken stay the page cache's |
+//! | [`folio`] | `folio` | a locked folio is ended exactly once, by its owner |
+//! | [`bio`] | `bio` | what is read into and its completion's data come back exactly once |
 //! | [`bdev`] | `block_device` | a claimed device is released with its superblock |
 //! | [`sysfs`] | `kobject`, `kset` | a file's callback runs only while its superblock has its data |
 //!
@@ -29,17 +32,21 @@
 
 mod bindings;
 
+pub mod address_space;
 pub mod bdev;
+pub mod bio;
 pub mod dentry;
 pub mod dir;
 pub mod error;
 pub mod file;
+pub mod folio;
 pub mod fs_context;
 pub mod hash;
 pub mod inode;
 pub mod iomap;
 pub mod log;
 pub mod meta;
+pub mod readahead;
 pub mod registration;
 pub mod super_block;
 pub mod sysfs;

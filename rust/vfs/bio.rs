@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Reads of one contiguous range of a device or file, into parts of folios.
+//!
+//! A [`Bio`] owns what it reads into, and the private data that its [`Completion`] gets back:
+//! exactly once, whether it was read, failed, or never submitted.
+//!
+//! C headers: [`include/linux/bio.h`](srctree/include/linux/bio.h)
+
+use crate::{
+    bdev::{
+        BackingFile,
+        BlockDevice, //
+    },
+    bindings::{
+        self,
+        helpers, //
+    },
+    folio::FolioPart, //
+};
+use core::{
+    marker::PhantomData,
+    mem::ManuallyDrop,
+    ptr::NonNull, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    types::ForeignOwnable, //
+};
+
+/// Length of a sector, in bytes.
+const SECTOR: u64 = 512;
+
+/// What a read is from.
+#[derive(Clone, Copy)]
+pub enum Target<'a> {
+    /// A block device.
+    Device(BlockDevice<'a>),
+    /// A file, which is read with its opener's credentials.
+    File(&'a BackingFile),
+}
+
+/// What happens when a read is over.
+pub trait Completion: 'static {
+    /// What a bio carries for it.
+    type Data: ForeignOwnable + Send + 'static;
+
+    /// Called once for each bio. `parts` are what was to be read, good only if `result` is; those
+    /// that are not taken end with `result`. Any context, interrupts too: may not sleep.
+    fn complete(data: Self::Data, result: Result, parts: Parts<'_>);
+}
+
+/// The completion that only ends the folios.
+pub struct EndRead;
+
+impl Completion for EndRead {
+    type Data = ();
+
+    fn complete((): (), _result: Result, _parts: Parts<'_>) {}
+}
+
+/// A read that was not submitted yet. Dropping it completes it with `EIO`.
+///
+/// # Invariants
+///
+/// `bio` is ours. Its `bi_private` is a `C::Data`, its segments are parts of folios that were moved
+/// into it, and `last` is the folio of the last one.
+pub struct Bio<'a, C: Completion> {
+    bio: NonNull<bindings::bio>,
+    last: *mut bindings::folio,
+    pos: u64,
+    target: Target<'a>,
+    _p: PhantomData<C>,
+}
+
+impl<'a, C: Completion> Bio<'a, C> {
+    /// The most segments that there can be.
+    pub const MAX_SEGMENTS: usize = bindings::BIO_MAX_VECS as usize;
+
+    /// Makes a read from byte `pos` of `target` on, for up to `segments` pieces of contiguous
+    /// memory. `EINVAL` if `pos` is not at a sector of a device; `data` is dropped then. May sleep.
+    ///
+    /// Submit a bio before making the next: the reserve that makes this work when there is no
+    /// memory has but few.
+    pub fn new(target: Target<'a>, pos: u64, segments: usize, data: C::Data) -> Result<Self> {
+        let device = match target {
+            Target::Device(_) if pos % SECTOR != 0 => return Err(EINVAL),
+            Target::Device(device) => device.as_ptr(),
+            Target::File(_) => core::ptr::null_mut(),
+        };
+        let segments = segments.clamp(1, Self::MAX_SEGMENTS) as u16;
+        // SAFETY: the device is open for `'a`, for which the bio is not used longer, but where it is
+        // submitted; then the queue is not torn down before it ends.
+        let bio = unsafe { helpers::bio_alloc_read(device, segments) };
+        let bio = NonNull::new(bio).ok_or(ENOMEM)?;
+        // SAFETY: the bio is new and ours.
+        unsafe {
+            (*bio.as_ptr()).bi_iter.bi_sector = pos / SECTOR;
+            (*bio.as_ptr()).bi_end_io = Some(end_io::<C>);
+            (*bio.as_ptr()).bi_private = data.into_foreign();
+        }
+        // INVARIANT: as just set; there is no segment yet.
+        Ok(Self {
+            bio,
+            last: core::ptr::null_mut(),
+            pos,
+            target,
+            _p: PhantomData,
+        })
+    }
+
+    fn len(&self) -> u32 {
+        // SAFETY: the bio is ours.
+        unsafe { (*self.bio.as_ptr()).bi_iter.bi_size }
+    }
+
+    /// Position behind the last byte that it reads so far.
+    pub fn end(&self) -> u64 {
+        self.pos.saturating_add(self.len().into())
+    }
+
+    /// Adds `part` to the end; an error gives it back if there is no room for it, or if it is not of
+    /// whole sectors of a device.
+    pub fn add(&mut self, part: FolioPart) -> Result<(), FolioPart> {
+        if matches!(self.target, Target::Device(_)) && part.len() as u64 % SECTOR != 0 {
+            return Err(part);
+        }
+        let bio = self.bio.as_ptr();
+        let (folio, range) = part.as_raw();
+        // SAFETY: the bio is ours, and the range is within the folio.
+        let (before, added, after) = unsafe {
+            (
+                (*bio).bi_vcnt,
+                bindings::bio_add_folio(bio, folio, range.len(), range.start),
+                (*bio).bi_vcnt,
+            )
+        };
+        if !added {
+            return Err(part);
+        }
+        if before == after && self.last == folio {
+            // SAFETY: it lengthened the last segment, which ends with a part of the same folio, and
+            // which [`Parts`] will give back in one piece.
+            unsafe { part.join() };
+        } else {
+            self.last = folio;
+            // INVARIANT: moved into the bio.
+            let _ = part.into_raw();
+        }
+        Ok(())
+    }
+
+    /// Starts the read. A read of a file is over when this returns. May sleep.
+    pub fn submit(self) {
+        let this = ManuallyDrop::new(self);
+        let bio = this.bio.as_ptr();
+        match this.target {
+            // SAFETY: the bio is ours, complete, and goes to the block layer, which ends it once.
+            Target::Device(_) if this.len() != 0 => unsafe { bindings::submit_bio(bio) },
+            Target::Device(_) => this.end_with(Ok(())),
+            Target::File(_) => this.end_with(this.read_file()),
+        }
+    }
+
+    /// Reads, and completes before it returns. May sleep.
+    pub fn submit_and_wait(self) -> Result {
+        let this = ManuallyDrop::new(self);
+        let bio = this.bio.as_ptr();
+        let result = match this.target {
+            Target::File(_) => this.read_file(),
+            Target::Device(_) if this.len() == 0 => Ok(()),
+            // SAFETY: the bio is ours. Waiting borrows its end and its private data, which are
+            // put back, as `end_with` needs them.
+            Target::Device(_) => unsafe {
+                let data = (*bio).bi_private;
+                let result = to_result(bindings::submit_bio_wait(bio));
+                (*bio).bi_private = data;
+                (*bio).bi_end_io = Some(end_io::<C>);
+                finish::<C>(bio, result);
+                return result;
+            },
+        };
+        this.end_with(result);
+        result
+    }
+
+    fn read_file(&self) -> Result {
+        let Target::File(file) = self.target else {
+            return Err(EIO);
+        };
+        // SAFETY: the bio is ours, its segments are writable memory.
+        unsafe { file.read_bio(self.pos, self.bio.as_ptr()) }
+    }
+
+    /// Ends the bio without the block layer. To be called once, as the last thing.
+    fn end_with(&self, result: Result) {
+        // SAFETY: the bio is ours and was not submitted. It goes to `end_io`.
+        unsafe {
+            let bio = self.bio.as_ptr();
+            if let Err(e) = result {
+                (*bio).bi_status = bindings::errno_to_blk_status(e.to_errno());
+            }
+            bindings::bio_endio(bio);
+        }
+    }
+}
+
+impl<C: Completion> Drop for Bio<'_, C> {
+    fn drop(&mut self) {
+        self.end_with(Err(EIO));
+    }
+}
+
+/// # Safety
+///
+/// Only to be called as `bi_end_io` of the bio of a `Bio<'_, C>`.
+unsafe extern "C" fn end_io<C: Completion>(bio: *mut bindings::bio) {
+    // SAFETY: the block layer is done with the bio, and gives it back.
+    unsafe {
+        let result = to_result(bindings::blk_status_to_errno((*bio).bi_status));
+        finish::<C>(bio, result);
+    }
+}
+
+/// # Safety
+///
+/// `bio` is that of a `Bio<'_, C>`, which ends with this.
+unsafe fn finish<C: Completion>(bio: *mut bindings::bio, result: Result) {
+    // SAFETY: by the invariants of `Bio`, whose parts and data are given back here, once.
+    unsafe {
+        let data = C::Data::from_foreign((*bio).bi_private);
+        C::complete(data, result, Parts::new(bio, result));
+        bindings::bio_put(bio);
+    }
+}
+
+/// The parts of folios that were read into. Those that are not taken end as the read did.
+///
+/// # Invariants
+///
+/// The segments of the bio from `at` on are parts that were moved into it.
+pub struct Parts<'a> {
+    bio: *mut bindings::bio,
+    at: bindings::folio_iter,
+    result: Result,
+    _p: PhantomData<&'a ()>,
+}
+
+impl Parts<'_> {
+    /// # Safety
+    ///
+    /// `bio` is that of a [`Bio`] that was read, whose parts move to the result. It outlives that.
+    unsafe fn new(bio: *mut bindings::bio, result: Result) -> Self {
+        let mut at = bindings::folio_iter::default();
+        // SAFETY: the bio is live, and its parts are still locked.
+        unsafe { helpers::bio_first_folio(&mut at, bio, 0) };
+        Self {
+            bio,
+            at,
+            result,
+            _p: PhantomData,
+        }
+    }
+}
+
+impl Iterator for Parts<'_> {
+    type Item = FolioPart;
+
+    fn next(&mut self) -> Option<FolioPart> {
+        let folio = NonNull::new(self.at.folio)?;
+        let range = self.at.offset..self.at.offset + self.at.length;
+        // SAFETY: a part in the bio, which moves to the caller as the iterator moves on to the next,
+        // whose folio is still locked.
+        unsafe {
+            helpers::bio_next_folio(&mut self.at, self.bio);
+            Some(FolioPart::from_raw(folio, range))
+        }
+    }
+}
+
+impl Drop for Parts<'_> {
+    fn drop(&mut self) {
+        let result = self.result;
+        for part in self {
+            part.end(result);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Folios that are being read: locked, owned, and ended exactly once.
+//!
+//! C ends a read by `folio_end_read`, and nothing but care makes it happen once. Here a
+//! [`LockedFolio`] is a value: whoever has it ends it, hands it on (into a [`Bio`], into a job), or
+//! drops it, which ends it with an error; nobody can do two of these. A folio whose bytes come from
+//! several places is split into [`FolioPart`]s, each with bytes of its own. The last part that ends
+//! ends the folio, with an error if one of them had any.
+//!
+//! While any part is left the folio stays locked, so it stays in its page cache, and the inode that
+//! has the page cache stays too: eviction waits for the lock. That is why these types need no
+//! lifetime. They may be ended and dropped in any context.
+//!
+//! [`Bio`]: crate::bio::Bio
+//!
+//! C headers: [`include/linux/pagemap.h`](srctree/include/linux/pagemap.h)
+
+use crate::bindings::{
+    self,
+    helpers, //
+};
+use core::{
+    mem::ManuallyDrop,
+    ops::Range,
+    ptr::NonNull,
+    sync::atomic::{
+        AtomicUsize,
+        Ordering, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// State of a folio in `folio.private`: bit 0 is set when a part had an error, the bits above count
+/// the parts but one. A part is at least a byte, so the count cannot overflow.
+const ERROR: usize = 1;
+const PART: usize = 2;
+
+/// A whole locked folio that is to be read.
+pub struct LockedFolio(FolioPart);
+
+impl LockedFolio {
+    /// # Safety
+    ///
+    /// `folio` is a locked folio of a page cache, not uptodate and without private data. The lock
+    /// is the caller's, and moves to the result.
+    pub(crate) unsafe fn from_raw(folio: NonNull<bindings::folio>) -> Self {
+        // SAFETY: the folio is live while it is locked, and its private data is ours to use.
+        let len = unsafe {
+            *private(folio) = core::ptr::null_mut();
+            helpers::folio_size(folio.as_ptr())
+        };
+        // INVARIANT: the only part, as the count of zero says, with all bytes.
+        Self(FolioPart {
+            folio,
+            range: 0..len,
+        })
+    }
+
+    /// Position of its first byte in the file.
+    pub fn pos(&self) -> u64 {
+        self.0.pos()
+    }
+
+    /// Ends the read of the folio: it is uptodate if `result` is good, and unlocked.
+    pub fn end(self, result: Result) {
+        self.0.end(result);
+    }
+
+    /// All of it as one part.
+    pub fn into_part(self) -> FolioPart {
+        self.0
+    }
+}
+
+/// A part of a locked folio that is to be read, never empty.
+///
+/// # Invariants
+///
+/// The folio is locked. It is counted in `folio.private` how many parts it has, this is one of
+/// them, and no other has a byte of `range`, which is within the folio and not empty.
+pub struct FolioPart {
+    folio: NonNull<bindings::folio>,
+    range: Range<usize>,
+}
+
+// SAFETY: a folio may be unlocked by another task than locked it, in any context; parts have no
+// bytes in common, and the count is atomic.
+unsafe impl Send for FolioPart {}
+
+/// Where a folio keeps its private data.
+///
+/// # Safety
+///
+/// `folio` is live.
+unsafe fn private(folio: NonNull<bindings::folio>) -> *mut *mut c_void {
+    // SAFETY: as the contract says; this is `folio.private`, in a union of words.
+    unsafe { &raw mut (*folio.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.__bindgen_anon_3.private }
+}
+
+impl FolioPart {
+    /// # Safety
+    ///
+    /// `folio` and `range` are those of a part that was given to [`FolioPart::into_raw`].
+    pub(crate) unsafe fn from_raw(folio: NonNull<bindings::folio>, range: Range<usize>) -> Self {
+        // INVARIANT: as it was there.
+        Self { folio, range }
+    }
+
+    /// The folio, and the range of bytes in it. The duty to end the part moves to the caller.
+    pub(crate) fn into_raw(self) -> (NonNull<bindings::folio>, Range<usize>) {
+        let this = ManuallyDrop::new(self);
+        (this.folio, this.range.clone())
+    }
+
+    pub(crate) fn as_raw(&self) -> (*mut bindings::folio, &Range<usize>) {
+        (self.folio.as_ptr(), &self.range)
+    }
+
+    fn state(&self) -> &AtomicUsize {
+        // SAFETY: the folio is live while it is locked, and its parts only use the word this way.
+        unsafe { AtomicUsize::from_ptr(private(self.folio).cast()) }
+    }
+
+    /// Position of its first byte in the file.
+    pub fn pos(&self) -> u64 {
+        // SAFETY: the folio is locked, so it stays where it is in its file.
+        let pos = unsafe { helpers::folio_pos(self.folio.as_ptr()) };
+        pos as u64 + self.range.start as u64
+    }
+
+    /// Length in bytes, not 0.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Splits off the rest behind the first `len` bytes, if there is any. 0 counts as 1, so that no
+    /// part is empty.
+    pub fn split(mut self, len: u64) -> (Self, Option<Self>) {
+        let len = len.clamp(1, self.len() as u64) as usize;
+        let at = self.range.start + len;
+        if at == self.range.end {
+            return (self, None);
+        }
+        self.state().fetch_add(PART, Ordering::Relaxed);
+        // INVARIANT: one part became two, which share the bytes.
+        let rest = Self {
+            folio: self.folio,
+            range: at..self.range.end,
+        };
+        self.range.end = at;
+        (self, Some(rest))
+    }
+
+    /// Makes this part one with another, which takes over its bytes and lives on.
+    ///
+    /// # Safety
+    ///
+    /// The other part of the same folio was given to [`FolioPart::into_raw`], and comes back with
+    /// the bytes of both.
+    pub(crate) unsafe fn join(self) {
+        let this = ManuallyDrop::new(self);
+        this.state().fetch_sub(PART, Ordering::Relaxed);
+    }
+
+    /// Copies `bytes` to byte `offset` of the part. `EINVAL` if they go beyond it.
+    pub fn write(&mut self, offset: usize, bytes: &[u8]) -> Result {
+        let to = self.inner(offset..offset.checked_add(bytes.len()).ok_or(EINVAL)?)?;
+        // SAFETY: the range is within this part, whose bytes nobody else writes while it is there.
+        unsafe {
+            helpers::memcpy_to_folio(
+                self.folio.as_ptr(),
+                to.start,
+                bytes.as_ptr().cast(),
+                bytes.len(),
+            )
+        };
+        Ok(())
+    }
+
+    /// Zeroes `range` of the part. `EINVAL` if it goes beyond it.
+    pub fn zero(&mut self, range: Range<usize>) -> Result {
+        let range = self.inner(range)?;
+        // SAFETY: as in `write`.
+        unsafe { helpers::folio_zero_range(self.folio.as_ptr(), range.start, range.len()) };
+        Ok(())
+    }
+
+    /// The range of the folio that is `range` of the part.
+    fn inner(&self, range: Range<usize>) -> Result<Range<usize>> {
+        if range.start > range.end || range.end > self.len() {
+            return Err(EINVAL);
+        }
+        Ok(self.range.start + range.start..self.range.start + range.end)
+    }
+
+    /// Ends the read of this part, and with the last part that of the folio.
+    pub fn end(self, result: Result) {
+        let this = ManuallyDrop::new(self);
+        this.end_once(result.is_ok());
+    }
+
+    /// To be called once, as the last thing.
+    fn end_once(&self, good: bool) {
+        let state = self.state();
+        if !good {
+            state.fetch_or(ERROR, Ordering::Relaxed);
+        }
+        // Release: what was written to this part is seen by who ends the folio; acquire: that it is.
+        let before = state.fetch_sub(PART, Ordering::AcqRel);
+        if before >= PART {
+            return;
+        }
+        // SAFETY: this was the last part, so the folio and its private data are all ours. It is
+        // locked, and not uptodate.
+        unsafe {
+            *private(self.folio) = core::ptr::null_mut();
+            bindings::folio_end_read(self.folio.as_ptr(), before & ERROR == 0);
+        }
+    }
+}
+
+impl Drop for FolioPart {
+    fn drop(&mut self) {
+        self.end_once(false);
+    }
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Reading ahead: the page cache offers folios, the filesystem takes them one by one.
+//!
+//! C headers: [`include/linux/pagemap.h`](srctree/include/linux/pagemap.h)
+
+use crate::{
+    bindings::{
+        self,
+        helpers, //
+    },
+    folio::LockedFolio, //
+};
+use core::ptr::NonNull;
+
+/// The folios of one call of `readahead`, in the order of the file (`readahead_folio`).
+///
+/// A folio that is taken is the taker's to end. The page cache takes back those that are not, so
+/// leaving early is no error: they are read when they are needed.
+pub struct Readahead<'a>(&'a mut bindings::readahead_control);
+
+impl<'a> Readahead<'a> {
+    /// # Safety
+    ///
+    /// `control` is that of a `readahead` callback under way, which uses it for `'a` only through
+    /// the result.
+    pub(crate) unsafe fn from_raw(control: *mut bindings::readahead_control) -> Self {
+        // SAFETY: as the contract says.
+        Self(unsafe { &mut *control })
+    }
+}
+
+impl Iterator for Readahead<'_> {
+    type Item = LockedFolio;
+
+    fn next(&mut self) -> Option<LockedFolio> {
+        // SAFETY: the control block is live.
+        let folio = NonNull::new(unsafe { helpers::readahead_folio(self.0) })?;
+        // SAFETY: the folio was put into the page cache for this call, so it is locked, new, and
+        // from now on ours. Its lock keeps it in the page cache, which has a reference.
+        Some(unsafe { LockedFolio::from_raw(folio) })
+    }
+}
