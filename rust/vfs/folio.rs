@@ -95,7 +95,13 @@ unsafe impl Send for FolioPart {}
 /// `folio` is live.
 unsafe fn private(folio: NonNull<bindings::folio>) -> *mut *mut c_void {
     // SAFETY: as the contract says; this is `folio.private`, in a union of words.
-    unsafe { &raw mut (*folio.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.__bindgen_anon_3.private }
+    unsafe {
+        &raw mut (*folio.as_ptr())
+            .__bindgen_anon_1
+            .__bindgen_anon_1
+            .__bindgen_anon_3
+            .private
+    }
 }
 
 impl FolioPart {
