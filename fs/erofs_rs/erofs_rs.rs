@@ -8,6 +8,7 @@
 //! | `options.rs` | mount options |
 //! | `inode.rs` | inodes from disk, and their attributes |
 //! | `dir.rs` | looking up and listing names |
+//! | `xattr.rs` | extended attributes and ACLs |
 //! | `data.rs` | where the bytes of uncompressed files lie |
 //! | `fileio.rs` | reading them where a file is mounted |
 //! | `sysfs.rs` | `/sys/fs/erofs_rs` |
@@ -23,6 +24,7 @@ mod inode;
 mod options;
 mod super_block;
 mod sysfs;
+mod xattr;
 
 use kernel::prelude::*;
 use vfs::registration::Registration;

@@ -10,6 +10,10 @@ use crate::{
         self,
         fault_at, //
     },
+    xattr::{
+        self,
+        HEADER_LEN, //
+    },
     Erofs, //
 };
 use erofs_format::{
@@ -40,6 +44,20 @@ const STATX_ATTR_IMMUTABLE: u64 = 0x10;
 
 /// Length of the longer of the two kinds of inode records.
 const RECORD_MAX: usize = 64;
+
+/// What stays in memory of an inode.
+pub(crate) struct InodeInfo {
+    format: erofs_format::Inode,
+    pub(crate) xattr_header: xattr::Header,
+}
+
+impl core::ops::Deref for InodeInfo {
+    type Target = erofs_format::Inode;
+
+    fn deref(&self) -> &erofs_format::Inode {
+        &self.format
+    }
+}
 
 /// What inodes of every kind do.
 pub(crate) struct Common;
@@ -90,18 +108,28 @@ fn fill<'a>(
     let format = &sb.data().format;
     let fault = |e| fault_at(sb, nid, e);
 
+    // The record, and the head of its xattr area where that is in the same block.
     let area = format.iloc(nid).map_err(fault)?;
     let mut meta = super_block::meta(sb, area.source)?;
-    let mut record = [0; RECORD_MAX];
-    let (head, tail) = record.split_at_mut(area.len as usize);
-    meta.read(area.pos, head).inspect_err(|e| {
-        vfs::err!(sb, "failed to read inode, error {} @ nid {}", e.to_errno(), nid.0)
+    let mut buffer = [0; RECORD_MAX + HEADER_LEN];
+    let mut end = buffer.len().min(format.block.rest(area.pos) as usize);
+    meta.read(area.pos, &mut buffer[..end]).inspect_err(|e| {
+        vfs::err!(
+            sb,
+            "failed to read inode, error {} @ nid {}",
+            e.to_errno(),
+            nid.0
+        )
     })?;
-    let len = record_len(head).map_err(fault)?;
-    if len > head.len() {
-        meta.read(area.pos + head.len() as u64, tail)?;
+    let len = record_len(&buffer[..end]).map_err(fault)?;
+    if len > end {
+        meta.read(area.pos + end as u64, &mut buffer[end..])?;
+        end = buffer.len();
     }
-    let (inode, found) = erofs_format::Inode::parse(format, nid, &record[..len]).map_err(fault)?;
+    let (inode, found) = erofs_format::Inode::parse(format, nid, &buffer[..len]).map_err(fault)?;
+    let xattr_header = buffer[len..end]
+        .first_chunk()
+        .filter(|_| inode.xattr_size != 0);
 
     let kind = match found.file_type {
         FileType::Regular if inode.is_compressed() => Kind::unreadable::<Common>(),
@@ -134,9 +162,13 @@ fn fill<'a>(
             sec: found.mtime,
             nsec: found.mtime_nsec,
         },
-        no_acl: false,
+        no_acl: cfg!(CONFIG_FS_POSIX_ACL) && xattr::excludes_acl(sb, &inode, xattr_header),
     };
-    new.init(inode, &attributes, kind)
+    let info = InodeInfo {
+        format: inode,
+        xattr_header: xattr::Header::new(xattr_header),
+    };
+    new.init(info, &attributes, kind)
 }
 
 /// A kind of inode whose content is read as what is mounted demands.

@@ -84,6 +84,10 @@ impl Effective {
         self.acl.store(options.acl, Relaxed);
     }
 
+    pub(crate) fn user_xattr(&self) -> bool {
+        self.user_xattr.load(Relaxed)
+    }
+
     pub(crate) fn show(&self, seq: &SeqFile) {
         let no = |on: &Atomic<bool>| if on.load(Relaxed) { "" } else { "no" };
         seq_print!(seq, ",{}user_xattr", no(&self.user_xattr));

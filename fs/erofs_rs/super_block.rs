@@ -3,12 +3,14 @@
 //! Superblocks: from the device to a mount, and back.
 
 use crate::{
+    inode::InodeInfo,
     options::{
         self,
         Effective,
         Options, //
     },
     sysfs,
+    xattr::Prefixes,
     Erofs, //
 };
 use erofs_format::{
@@ -29,6 +31,7 @@ use erofs_format::{
         MAGIC,
         SUPER_OFFSET, //
     },
+    xattr::LongPrefix,
     Nid, //
 };
 use kernel::{
@@ -38,7 +41,8 @@ use kernel::{
     },
     prelude::*,
     seq_file::SeqFile,
-    str::CString, //
+    str::CString,
+    sync::SetOnce, //
 };
 use vfs::{
     fs_context::{
@@ -64,6 +68,11 @@ use vfs::{
         Feature,
         Files, //
     },
+    xattr::{
+        List,
+        Namespace,
+        Sink, //
+    },
     FileSystem, //
 };
 
@@ -83,6 +92,8 @@ pub(crate) struct SbInfo {
     table: KVec<Device>,
     /// Blocks of all devices.
     blocks: u64,
+    /// Set when the root inode is there, before anyone else sees the superblock.
+    prefixes: SetOnce<Prefixes>,
 }
 
 impl SbInfo {
@@ -92,6 +103,11 @@ impl SbInfo {
         let block = self.format.block;
         let Place { device, pos } = device::map_dev(block, self.devices, &self.table, id, pa)?;
         Ok((device.map_or(0, |d| usize::from(d) + 1), pos))
+    }
+
+    /// The long prefix `number` of xattr names.
+    pub(crate) fn prefix(&self, number: u8) -> Option<LongPrefix<'_>> {
+        self.prefixes.as_ref()?.get(number)
     }
 }
 
@@ -160,10 +176,11 @@ impl FileSystem for Erofs {
     const PARAMETERS: &'static [Spec] = options::PARAMETERS;
     const FEATURES: Files<Feature> = sysfs::FEATURES;
     const ATTRIBUTES: Files<Attribute<Self>> = sysfs::ATTRIBUTES;
+    const XATTRS: bool = true;
 
     type Context = Options;
     type SbData = SbInfo;
-    type InodeData = erofs_format::Inode;
+    type InodeData = InodeInfo;
 
     fn new_context() -> Result<Options> {
         Ok(Options::new())
@@ -209,6 +226,7 @@ impl FileSystem for Erofs {
             devices,
             table,
             blocks,
+            prefixes: SetOnce::new(),
         })
     }
 
@@ -235,6 +253,7 @@ impl FileSystem for Erofs {
     }
 
     fn mounted(sb: &SuperBlock<Self>) -> Result {
+        sb.data().prefixes.populate(Prefixes::read(sb)?);
         let nid = sb.data().format.root_nid;
         vfs::info!(sb, "mounted with root inode @ nid {}.", nid.0);
         Ok(())
@@ -272,6 +291,23 @@ impl FileSystem for Erofs {
 
     fn iget(sb: &SuperBlock<Self>, nid: u64) -> Result<InodeRef<'_, Self>> {
         crate::inode::iget(sb, Nid(nid))
+    }
+
+    fn user_xattrs(sb: &SuperBlock<Self>) -> bool {
+        sb.data().options.user_xattr()
+    }
+
+    fn getxattr(
+        inode: &Inode<Self>,
+        namespace: Namespace,
+        name: &[u8],
+        value: &mut Sink<'_>,
+    ) -> Result {
+        crate::xattr::get(inode, namespace, name, value)
+    }
+
+    fn listxattr(inode: &Inode<Self>, list: &mut List<'_, Self>) -> Result {
+        crate::xattr::list(inode, list)
     }
 
     fn parent(child: &Inode<Self>) -> Result<u64> {

@@ -15,6 +15,7 @@
 #include <linux/kdev_t.h>
 #include <linux/pagemap.h>
 #include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
@@ -107,6 +108,23 @@ bool rust_vfs_dir_emit(struct dir_context *ctx, const char *name, int len, u64 i
 		       unsigned int type)
 {
 	return dir_emit(ctx, name, len, ino, type);
+}
+
+/* linux/xattr.h, linux/posix_acl_xattr.h */
+
+bool rust_vfs_xattr_handler_can_list(const struct xattr_handler *handler, struct dentry *dentry)
+{
+	return xattr_handler_can_list(handler, dentry);
+}
+
+const char *rust_vfs_xattr_prefix(const struct xattr_handler *handler)
+{
+	return xattr_prefix(handler);
+}
+
+struct posix_acl *rust_vfs_posix_acl_from_xattr(const void *value, size_t size)
+{
+	return posix_acl_from_xattr(&init_user_ns, value, size);
 }
 
 /* linux/pagemap.h, linux/highmem.h */

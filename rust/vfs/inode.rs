@@ -25,7 +25,8 @@ use crate::{
         FileSystem,
         Registration, //
     },
-    super_block::SuperBlock, //
+    super_block::SuperBlock,
+    xattr, //
 };
 use core::{
     marker::PhantomData,
@@ -552,8 +553,19 @@ impl Stat<'_> {
 
 /// The part of the tables that is alike for all kinds.
 pub(crate) const fn common_operations<O: Operations>() -> bindings::inode_operations {
+    let xattrs = <O::FileSystem as FileSystem>::XATTRS;
     bindings::inode_operations {
         getattr: Some(getattr::<O>),
+        listxattr: if xattrs {
+            Some(xattr::listxattr::<O::FileSystem>)
+        } else {
+            None
+        },
+        get_inode_acl: if xattrs && cfg!(CONFIG_FS_POSIX_ACL) {
+            Some(xattr::get_inode_acl::<O::FileSystem>)
+        } else {
+            None
+        },
         ..pin_init::zeroed()
     }
 }

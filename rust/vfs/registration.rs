@@ -32,6 +32,11 @@ use crate::{
         Files,
         TypeDirectory, //
     },
+    xattr::{
+        List,
+        Namespace,
+        Sink, //
+    },
 };
 use core::{
     marker::{
@@ -81,6 +86,9 @@ pub trait FileSystem: Sized + Send + Sync + 'static {
 
     /// The files of a superblock, in `/sys/fs/NAME/DEVICE`.
     const ATTRIBUTES: Files<Attribute<Self>>;
+
+    /// Whether its inodes have extended attributes; then `getxattr` and `listxattr` are to be given.
+    const XATTRS: bool = false;
 
     /// The options of one mount or remount call, private to the caller until it is carried out.
     type Context: Send + 'static;
@@ -138,6 +146,27 @@ pub trait FileSystem: Sized + Send + Sync + 'static {
 
     /// The inode with `key`, see [`SuperBlock::iget5`]; also for keys out of file handles. May sleep.
     fn iget(sb: &SuperBlock<Self>, key: u64) -> Result<InodeRef<'_, Self>>;
+
+    /// Whether there are `user.` attributes; where not, they give `EOPNOTSUPP` and are not listed.
+    fn user_xattrs(_sb: &SuperBlock<Self>) -> bool {
+        true
+    }
+
+    /// Puts the value of the attribute of this name into `value`. `ENODATA` if there is none. May
+    /// sleep.
+    fn getxattr(
+        _inode: &Inode<Self>,
+        _namespace: Namespace,
+        _name: &[u8],
+        _value: &mut Sink<'_>,
+    ) -> Result {
+        Err(EOPNOTSUPP)
+    }
+
+    /// Puts the names of all attributes into `list`. May sleep.
+    fn listxattr(_inode: &Inode<Self>, _list: &mut List<'_, Self>) -> Result {
+        Ok(())
+    }
 
     /// The key of the parent of directory `child`, for NFS export (`get_parent`). May sleep.
     fn parent(child: &Inode<Self>) -> Result<u64>;

@@ -33,6 +33,7 @@ use crate::{
         Registration, //
     },
     sysfs,
+    xattr, //
 };
 use core::{
     marker::PhantomData,
@@ -389,6 +390,9 @@ pub(crate) unsafe extern "C" fn fill_super<T: FileSystem>(
         raw.s_flags |= (SB_RDONLY | SB_NOATIME) as usize;
         raw.s_maxbytes = bindings::VFS_MAX_LFS_FILESIZE;
         raw.s_time_gran = 1;
+        if T::XATTRS {
+            raw.s_xattr = xattr::Handlers::<T>::ALL.as_ptr();
+        }
         raw.s_export_op = dentry::export_operations::<T>();
         let context = info.context.take().ok_or(EINVAL)?;
         let mut new = NewSuperBlock::<T> {

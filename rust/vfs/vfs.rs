@@ -13,6 +13,7 @@
 //! | [`inode`] | `inode` | a new inode is either made ready or failed; its data is freed after RCU |
 //! | [`dir`], [`dentry`] | `dir_context`, `dentry` | names are looked at under the parent's lock |
 //! | [`file`] | `file_operations` | one table a kind of file |
+//! | [`xattr`] | `xattr_handler` | names and values go out by a sink that knows the caller's room |
 //! | [`meta`] | page cache reads | bytes are copied out before they are looked at |
 //! | [`iomap`] | `iomap_ops` | one mapping a step; inline data is mapped only for that step |
 //! | [`address_space`], [`readahead`] | `address_space_operations` | folios not taken stay the page cache's |
@@ -50,5 +51,6 @@ pub mod readahead;
 pub mod registration;
 pub mod super_block;
 pub mod sysfs;
+pub mod xattr;
 
 pub use registration::FileSystem;
