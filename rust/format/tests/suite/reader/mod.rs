@@ -253,7 +253,7 @@ impl Image {
             Plan::Chunks(mut lookup) => loop {
                 let mut area = lookup.wanted();
 
-                assert!(area.len > 0 && area.pos + u64::from(area.len) <= i64::MAX as u64);
+                assert!(area.len > 0 && area.pos + u64::from(area.len) <= 1 << 63);
                 assert_eq!(
                     self.sb.block.block(area.pos),
                     self.sb.block.block(area.pos + u64::from(area.len) - 1)
