@@ -37,26 +37,35 @@ const MISSING: [&CStr; 8] = [
     c"trusted.overlay.missing",
 ];
 
+/// The value, by asking for its size first.
+pub fn xattr(path: &CStr, name: &CStr) -> sys::Res<Vec<u8>> {
+    let (size, _) = sys::getxattr(path, name, 0)?;
+    sys::getxattr(path, name, size as usize).map(|v| v.1)
+}
+
+pub fn xattr_names(path: &CStr) -> sys::Res<Vec<u8>> {
+    let (size, _) = sys::listxattr(path, 0)?;
+    sys::listxattr(path, size as usize).map(|l| l.1)
+}
+
 pub fn xattrs(rec: &mut Record, path: &CStr) {
-    const ROOM: usize = 65536;
-    let list = sys::listxattr(path, ROOM);
+    let list = xattr_names(path);
     rec.put("listxattr", list.clone());
-    rec.put("listxattr/0", sys::listxattr(path, 0).map(|l| l.0));
-    let names = list.map(|l| l.1).unwrap_or_default();
+    let names = list.unwrap_or_default();
     if !names.is_empty() {
         rec.put("listxattr/1", sys::listxattr(path, 1));
         rec.put("listxattr/short", sys::listxattr(path, names.len() - 1));
-        rec.put("listxattr/exact", sys::listxattr(path, names.len()));
+        rec.put("listxattr/room", sys::listxattr(path, names.len() + 100));
     }
     for name in names_in(&names) {
         let text = String::from_utf8_lossy(name).into_owned();
         let name = &sys::cstr(name);
-        let value = sys::getxattr(path, name, ROOM);
-        let len = value.as_ref().map_or(0, |v| v.1.len());
+        let value = xattr(path, name);
+        let len = value.as_ref().map_or(0, |v| v.len());
         rec.put(format!("getxattr({text})"), value);
         rec.put(
-            format!("getxattr({text})/0"),
-            sys::getxattr(path, name, 0).map(|l| l.0),
+            format!("getxattr({text})/room"),
+            sys::getxattr(path, name, len + 100),
         );
         if len > 1 {
             rec.put(
@@ -66,7 +75,7 @@ pub fn xattrs(rec: &mut Record, path: &CStr) {
         }
     }
     for name in ACLS {
-        rec.put(name.to_string_lossy(), sys::getxattr(path, name, ROOM));
+        rec.put(name.to_string_lossy(), xattr(path, name));
     }
 }
 
@@ -136,6 +145,10 @@ pub fn handles(rec: &mut Record, path: &CStr, root: &CStr) {
             ])
         }),
     );
+    // Once: the driver logs each of these.
+    if path != root {
+        return;
+    }
     // A stale generation, an inode far beyond the device, an unknown type.
     for (what, at) in [
         ("handle/generation", 16),

@@ -58,13 +58,13 @@ fn kept(path: &CStr, bytes: &mut u64) -> Record {
         }
         _ => {}
     }
-    let list = sys::listxattr(path, 65536).map(|l| l.1).unwrap_or_default();
+    let list = observe::xattr_names(path).unwrap_or_default();
     let mut names: Vec<_> = observe::names_in(&list).map(sys::cstr).collect();
     names.sort();
     for name in names {
         rec.put(
             name.to_string_lossy().into_owned(),
-            sys::getxattr(path, &name, 65536),
+            observe::xattr(path, &name),
         );
     }
     rec
