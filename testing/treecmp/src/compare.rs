@@ -25,6 +25,15 @@ pub struct Options {
     /// Ask everything of each N-th path only, and the others at level quick.
     #[arg(long, default_value_t = 1)]
     pub every: usize,
+    /// Which of each N paths.
+    #[arg(long, default_value_t = 0)]
+    pub phase: usize,
+    /// Ask everything of the first N names of each directory only.
+    #[arg(long, default_value_t = usize::MAX)]
+    pub per_dir: usize,
+    /// How much of each file is read in full; what is beyond is only sampled.
+    #[arg(long, default_value_t = u64::MAX)]
+    pub limit: u64,
     /// Threads that share the work.
     #[arg(long, default_value_t = 1)]
     pub jobs: usize,
@@ -73,6 +82,8 @@ impl Report {
 pub struct Item {
     pub rel: Vec<u8>,
     pub kind: u8,
+    /// Its place in its directory.
+    pub nth: usize,
 }
 
 pub fn below(root: &CString, rel: &[u8]) -> CString {
@@ -88,6 +99,7 @@ fn walk(a: &CString, b: &CString, report: &Report) -> Vec<Item> {
     let mut items = vec![Item {
         rel: vec![],
         kind: libc::DT_DIR,
+        nth: 0,
     }];
     let mut next = 0;
     while let Some(item) = items.get(next) {
@@ -119,7 +131,11 @@ fn walk(a: &CString, b: &CString, report: &Report) -> Vec<Item> {
                 ),
             );
         }
-        for e in entries.iter().filter(|e| e.name != b"." && e.name != b"..") {
+        for (nth, e) in entries
+            .iter()
+            .filter(|e| e.name != b"." && e.name != b"..")
+            .enumerate()
+        {
             let mut path = rel.clone();
             if !path.is_empty() {
                 path.push(b'/');
@@ -128,6 +144,7 @@ fn walk(a: &CString, b: &CString, report: &Report) -> Vec<Item> {
             items.push(Item {
                 rel: path,
                 kind: e.kind,
+                nth,
             });
         }
     }
@@ -176,10 +193,10 @@ fn everything(item: &Item, path: &CString, root: &CString, level: Level) -> Reco
     rec
 }
 
-fn content(item: &Item, a: &CString, b: &CString, report: &Report) {
+fn content(item: &Item, a: &CString, b: &CString, limit: u64, report: &Report) {
     let flags = libc::O_RDONLY | libc::O_NOFOLLOW;
     match (sys::open(a, flags), sys::open(b, flags)) {
-        (Ok(x), Ok(y)) => match file::same_bytes(&x, &y) {
+        (Ok(x), Ok(y)) => match file::same_bytes(&x, &y, limit) {
             Ok(n) => report.count(n),
             Err(what) => report.mismatch(&item.rel, &what),
         },
@@ -188,7 +205,7 @@ fn content(item: &Item, a: &CString, b: &CString, report: &Report) {
     }
 }
 
-fn check(item: &Item, roots: (&CString, &CString), level: Level, report: &Report) {
+fn check(item: &Item, roots: (&CString, &CString), level: Level, limit: u64, report: &Report) {
     let (a, b) = (below(roots.0, &item.rel), below(roots.1, &item.rel));
     let (x, y) = if level == Level::Quick {
         (observe::brief(&a), observe::brief(&b))
@@ -200,7 +217,7 @@ fn check(item: &Item, roots: (&CString, &CString), level: Level, report: &Report
     };
     report.records(&item.rel, &x, &y);
     if item.kind == libc::DT_REG && level != Level::Meta {
-        content(item, &a, &b, report);
+        content(item, &a, &b, limit, report);
     } else {
         report.count(0);
     }
@@ -261,11 +278,11 @@ pub fn run(a: &CString, b: &CString, opt: &Options, report: &Report) {
     }
     let items = walk(a, b, report);
     spread(&items, opt, |i, item| {
-        let level = if i % opt.every == 0 {
+        let level = if (i + opt.phase) % opt.every == 0 && item.nth < opt.per_dir {
             opt.level
         } else {
             Level::Quick
         };
-        check(item, (a, b), level, report);
+        check(item, (a, b), level, opt.limit, report);
     });
 }

@@ -10,10 +10,10 @@ const BIG: usize = 1 << 20;
 
 /// The two contents, read in large steps: where they first differ, or how long
 /// they are.
-pub fn same_bytes(a: &OwnedFd, b: &OwnedFd) -> Result<u64, String> {
+pub fn same_bytes(a: &OwnedFd, b: &OwnedFd, limit: u64) -> Result<u64, String> {
     let (mut x, mut y) = (vec![0u8; BIG], vec![0u8; BIG]);
     let mut pos = 0u64;
-    loop {
+    while pos < limit {
         let (n, m) = (sys::read(a, &mut x), sys::read(b, &mut y));
         match (n, m) {
             (Ok(0), Ok(0)) => return Ok(pos),
@@ -29,6 +29,7 @@ pub fn same_bytes(a: &OwnedFd, b: &OwnedFd) -> Result<u64, String> {
             }
         }
     }
+    Ok(pos)
 }
 
 fn pread_at(fd: &OwnedFd, off: i64, len: usize) -> sys::Res<Vec<u8>> {
@@ -154,7 +155,13 @@ const FIBMAP: u64 = 1;
 const FIGETBSZ: u64 = 2;
 const EXTENTS: usize = 64;
 
-fn fiemap_once(fd: &OwnedFd, start: u64, len: u64, flags: u32, count: usize) -> sys::Res<Vec<i64>> {
+pub fn fiemap_once(
+    fd: &OwnedFd,
+    start: u64,
+    len: u64,
+    flags: u32,
+    count: usize,
+) -> sys::Res<Vec<i64>> {
     let mut buf = vec![0u8; 32 + 56 * EXTENTS];
     buf[..8].copy_from_slice(&start.to_le_bytes());
     buf[8..16].copy_from_slice(&len.to_le_bytes());

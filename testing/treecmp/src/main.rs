@@ -4,14 +4,17 @@
 
 mod compare;
 mod dir;
+mod faults;
 mod file;
+mod hostile;
 mod observe;
+mod probe;
 mod record;
 mod source;
 mod sys;
 mod write;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -19,8 +22,19 @@ use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
 #[derive(Parser)]
-#[command(about = "Compares two mounted trees system call by system call")]
+#[command(
+    about = "Compares two mounted trees system call by system call",
+    args_conflicts_with_subcommands = true
+)]
 struct Cli {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    trees: Option<Trees>,
+}
+
+#[derive(Args)]
+struct Trees {
     /// The tree to be judged by.
     a: PathBuf,
     /// The tree to judge.
@@ -29,21 +43,66 @@ struct Cli {
     options: compare::Options,
 }
 
+#[derive(Subcommand)]
+enum Verb {
+    /// Mount each mutant of an image by both drivers, and compare their errors.
+    Hostile(hostile::Options),
+    /// Let each allocation inside each operation fail once.
+    Faults(faults::Options),
+    /// Print what a bounded list of operations on a mount gives.
+    Errno {
+        fstype: String,
+        device: String,
+        dir: String,
+    },
+}
+
 fn path(p: PathBuf) -> CString {
     CString::new(p.into_os_string().into_vec()).expect("an argument has no NUL")
 }
 
-fn main() -> ExitCode {
-    let cli = Cli::parse();
+fn compare(trees: Trees) -> bool {
+    let start = std::time::Instant::now();
     let report = compare::Report::default();
-    compare::run(&path(cli.a), &path(cli.b), &cli.options, &report);
+    compare::run(&path(trees.a), &path(trees.b), &trees.options, &report);
     let get = |n: &std::sync::atomic::AtomicUsize| n.load(Ordering::Relaxed);
     println!("files {}", get(&report.files));
     println!("bytes {}", get(&report.bytes));
     println!("checks {}", get(&report.checks));
+    println!("seconds {:.1}", start.elapsed().as_secs_f64());
     println!("mismatches {}", get(&report.mismatches));
     // A tree of nothing but its root compares nothing.
-    ExitCode::from(u8::from(
-        get(&report.mismatches) > 0 || get(&report.files) < 2,
-    ))
+    get(&report.mismatches) == 0 && get(&report.files) > 1
+}
+
+fn errno(fstype: &str, device: String, dir: String) -> anyhow::Result<()> {
+    for (op, got) in hostile::ask(fstype, &CString::new(device)?, &CString::new(dir)?)?.0 {
+        println!("{op}: {}", got.show(None));
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match (cli.verb, cli.trees) {
+        (Some(Verb::Hostile(opt)), _) => hostile::run(&opt),
+        (Some(Verb::Faults(opt)), _) => faults::run(&opt),
+        (
+            Some(Verb::Errno {
+                fstype,
+                device,
+                dir,
+            }),
+            _,
+        ) => errno(&fstype, device, dir),
+        (None, Some(trees)) => return ExitCode::from(u8::from(!compare(trees))),
+        (None, None) => Err(anyhow::anyhow!("two trees or a command; see --help")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("treecmp: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

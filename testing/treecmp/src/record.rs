@@ -108,13 +108,6 @@ pub fn field(s: &Statx, name: &str) -> u64 {
 }
 
 impl Obs {
-    pub fn errno(&self) -> Option<i32> {
-        match self {
-            Obs::Errno(e) => Some(*e),
-            _ => None,
-        }
-    }
-
     /// A short text; `other` shows where to look.
     pub fn show(&self, other: Option<&Obs>) -> String {
         let mut s = String::new();

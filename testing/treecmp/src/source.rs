@@ -84,6 +84,7 @@ fn walk(a: &CString, b: &CString, report: &Report) -> Vec<Item> {
     let mut items = vec![Item {
         rel: vec![],
         kind: libc::DT_DIR,
+        nth: 0,
     }];
     let mut next = 0;
     while let Some(item) = items.get(next) {
@@ -95,11 +96,12 @@ fn walk(a: &CString, b: &CString, report: &Report) -> Vec<Item> {
         let (x, y) = (names(&below(a, &rel)), names(&below(b, &rel)));
         let slash: &[u8] = if rel.is_empty() { b"" } else { b"/" };
         let path = |name: &[u8]| [rel.as_slice(), slash, name].concat();
-        for (name, kind) in &x {
+        for (nth, (name, kind)) in x.iter().enumerate() {
             match y.get(name) {
                 Some(k) if k == kind => items.push(Item {
                     rel: path(name),
                     kind: *kind,
+                    nth,
                 }),
                 Some(k) => report.mismatch(&path(name), &format!("type {kind} | {k}")),
                 None => report.mismatch(&path(name), "not in the source"),

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the suites share: the guest, the referee program and their output."""
+import functools
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+GUEST = TOP / "testing" / "guest"
+BUILD = TOP / "build"
+CACHE = Path(os.environ["EROFS_RS_CACHE"])
+SHARED = Path(os.environ.get("EROFS_RS_SHARED") or TOP.parent / "shared")
+BEDS = ("stock", "uml-debug")
+
+# The driver under test. With `erofs` the suites compare the C driver with
+# itself: how the suites themselves are tested.
+PEER = os.environ.get("EROFS_RS_PEER", "erofs_rs")
+FS = "both" if PEER == "erofs_rs" else "erofs"
+
+
+@functools.cache
+def treecmp():
+    """The comparing program, built once."""
+    target = BUILD / "treecmp"
+    subprocess.run(["cargo", "build", "--release", "--locked", "-q", "--target-dir", target],
+                   cwd=TOP / "testing" / "treecmp", check=True)
+    return target / "release" / "treecmp"
+
+
+@dataclass
+class Run:
+    status: int
+    out: str
+    err: str
+
+    def check(self):
+        assert self.status == 0, f"status {self.status}\n{tail(self.out)}\n{tail(self.err)}"
+        return self
+
+
+def tail(text, lines=40):
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def vm(bed, *command, fs=FS, timeout=600, log=None, options=()):
+    """COMMAND in a guest; its status and what it wrote."""
+    cmd = [TOP / "tools" / "vm", "--bed", bed, "--fs", fs, "--timeout", timeout, *options]
+    if log:
+        cmd += ["--log", log]
+    env = dict(os.environ, EROFS_RS_PEER=PEER, EROFS_RS_TREECMP=str(treecmp()))
+    p = subprocess.run([*map(str, cmd), "--", *map(str, command)], cwd=TOP, env=env, capture_output=True,
+                       text=True, errors="backslashreplace", stdin=subprocess.DEVNULL)
+    return Run(p.returncode, p.stdout, p.stderr)
+
+
+def script(bed, name, *args, **kw):
+    """A script of testing/guest in a guest."""
+    return vm(bed, "sh", GUEST / name, *args, **kw)
+
+
+def scratch(name):
+    """A place for what a suite hands to a guest."""
+    path = BUILD / "test" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def sections(out):
+    """What a guest script printed between `=== NAME` and `--- NAME STATUS`."""
+    found = {}
+    for m in re.finditer(r"^=== (\S+)\n(.*?)^--- \1 (\d+)$", out, re.M | re.S):
+        found[m[1]] = (int(m[3]), m[2])
+    return found
+
+
+class Batch:
+    """Many checks in one boot, one result each."""
+
+    def __init__(self, run):
+        self.run = run
+        self.results = sections(run.out)
+
+    def check(self, name):
+        assert name in self.results, (
+            f"{name} did not run: status {self.run.status}\n{tail(self.run.out)}\n{tail(self.run.err)}")
+        status, text = self.results[name]
+        assert status == 0, text
+        return text

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Each image by both drivers, side by side, on both beds: equal in every
+answer to every system call that treecmp knows."""
+import functools
+
+import pytest
+
+import images
+import lab
+
+GRID = {r.name: r for r in images.grid()}
+
+
+def how_thorough(bed, nth):
+    """A system call costs 3 us on stock and 500 us on UML with its checks. There
+    each image gets its own share of the paths, so that the grid covers all."""
+    return f"--every 30 --phase {nth}" if bed == "uml-debug" else "--per-dir 25 --jobs 2"
+
+
+@functools.cache
+def grid(bed, thorough=False):
+    """All images of the grid in one boot."""
+    jobs = lab.scratch(f"differential-{bed}")
+    with open(jobs, "w") as f:
+        for n, recipe in enumerate(GRID.values()):
+            image = images.make(recipe)
+            how = recipe.how if thorough else f"{recipe.how} {how_thorough(bed, n)}"
+            print(recipe.name, how, recipe.options, image.path, *image.devices, sep="|", file=f)
+    limit = 20_000 if thorough else 1500
+    return lab.Batch(lab.script(bed, "differential.sh", jobs, timeout=limit))
+
+
+@pytest.mark.parametrize("name", GRID)
+@pytest.mark.parametrize("bed", lab.BEDS)
+def test_grid(bed, name):
+    assert "mismatches 0" in grid(bed).check(name)
+
+
+@pytest.mark.parametrize("bed", lab.BEDS)
+def test_grid_leaves_no_trace(bed):
+    """No splat, no leak, everything unmounted and unloaded."""
+    grid(bed).run.check()
+
+
+@pytest.mark.full
+@pytest.mark.timeout(21_000)
+@pytest.mark.parametrize("name", GRID)
+@pytest.mark.parametrize("bed", lab.BEDS)
+def test_grid_thorough(bed, name):
+    assert "mismatches 0" in grid(bed, thorough=True).check(name)
