@@ -30,15 +30,15 @@ struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
     #[command(flatten)]
-    trees: Option<Trees>,
+    trees: Trees,
 }
 
 #[derive(Args)]
 struct Trees {
     /// The tree to be judged by.
-    a: PathBuf,
+    a: Option<PathBuf>,
     /// The tree to judge.
-    b: PathBuf,
+    b: Option<PathBuf>,
     #[command(flatten)]
     options: compare::Options,
 }
@@ -61,10 +61,10 @@ fn path(p: PathBuf) -> CString {
     CString::new(p.into_os_string().into_vec()).expect("an argument has no NUL")
 }
 
-fn compare(trees: Trees) -> bool {
+fn compare(a: PathBuf, b: PathBuf, options: &compare::Options) -> bool {
     let start = std::time::Instant::now();
     let report = compare::Report::default();
-    compare::run(&path(trees.a), &path(trees.b), &trees.options, &report);
+    compare::run(&path(a), &path(b), options, &report);
     let get = |n: &std::sync::atomic::AtomicUsize| n.load(Ordering::Relaxed);
     println!("files {}", get(&report.files));
     println!("bytes {}", get(&report.bytes));
@@ -84,19 +84,21 @@ fn errno(fstype: &str, device: String, dir: String) -> anyhow::Result<()> {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = match (cli.verb, cli.trees) {
-        (Some(Verb::Hostile(opt)), _) => hostile::run(&opt),
-        (Some(Verb::Faults(opt)), _) => faults::run(&opt),
+    let done = match (cli.verb, cli.trees.a, cli.trees.b) {
+        (Some(Verb::Hostile(opt)), ..) => hostile::run(&opt),
+        (Some(Verb::Faults(opt)), ..) => faults::run(&opt),
         (
             Some(Verb::Errno {
                 fstype,
                 device,
                 dir,
             }),
-            _,
+            ..,
         ) => errno(&fstype, device, dir),
-        (None, Some(trees)) => return ExitCode::from(u8::from(!compare(trees))),
-        (None, None) => Err(anyhow::anyhow!("two trees or a command; see --help")),
+        (None, Some(a), Some(b)) => {
+            return ExitCode::from(u8::from(!compare(a, b, &cli.trees.options)));
+        }
+        (None, ..) => Err(anyhow::anyhow!("two trees or a command; see --help")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
