@@ -9,7 +9,7 @@ SHELL := /bin/bash
 
 # BED=stock|uml-debug: the kernel to build for and to boot
 BED ?= stock
-# KDIR=DIR: build for the prepared kernel tree DIR instead (CC=, LLVM=, ARCH= as it was built)
+# KDIR=DIR: build for the prepared kernel tree DIR instead (by its compiler, or CC=, LLVM=, ARCH=)
 KDIR ?=
 # IMAGE=FILE: the image for `make run` and `make shell`; without it, one of a Debian root is made
 IMAGE ?=
