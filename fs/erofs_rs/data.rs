@@ -7,8 +7,10 @@ use crate::{
         self,
         fault_at, //
     },
+    trace,
     Erofs, //
 };
+use core::ops::Range;
 use erofs_format::{
     chunk::ChunkLookup,
     map::{
@@ -65,6 +67,14 @@ impl Operations for Data {
             place,
         })
     }
+
+    fn on_read_folio(inode: &Inode<Erofs>, range: impl FnOnce() -> Range<u64>) {
+        trace::read_folio(inode, range);
+    }
+
+    fn on_readahead(inode: &Inode<Erofs>, range: impl FnOnce() -> Range<u64>) {
+        trace::readahead(inode, range);
+    }
 }
 
 /// The device address of inline data; what is in the metabox has none.
@@ -82,10 +92,16 @@ fn inline_address(
 
 /// The extent that byte `pos` of `inode` is in, `len` bytes of which are wanted. May sleep.
 pub(crate) fn find(inode: &Inode<Erofs>, pos: u64, len: u64) -> Result<Extent> {
+    trace::map_blocks_enter(inode, pos, len);
+    let found = find_extent(inode, pos, len);
+    trace::map_blocks_exit(inode, pos, len, &found);
+    found
+}
+
+fn find_extent(inode: &Inode<Erofs>, pos: u64, len: u64) -> Result<Extent> {
     let sb = inode.super_block();
-    match map_blocks(&sb.data().format, inode.data(), pos)
-        .map_err(|e| fault_at(sb, inode.data().nid, e))?
-    {
+    let plan = map_blocks(&sb.data().format, inode.data(), pos);
+    match plan.map_err(|e| fault_at(sb, inode.data().nid, e))? {
         Plan::Chunks(lookup) => find_chunks(inode, lookup),
         // All the way, as far as anyone asks.
         Plan::Extent(hole) if hole.target == Target::Hole => Ok(Extent { len, ..hole }),

@@ -8,6 +8,7 @@ use crate::{
         iget, //
     },
     super_block::fault_at,
+    trace,
     Erofs, //
 };
 use erofs_format::{
@@ -80,7 +81,9 @@ impl Operations for Directory {
     fn lookup<'a>(
         dir: &'a Inode<Erofs>,
         dentry: &Dentry<Erofs>,
+        flags: u32,
     ) -> Result<Option<InodeRef<'a, Erofs>>> {
+        trace::erofs_lookup(|| (dir.super_block().dev(), dir.data().nid.0, dentry, flags));
         if dentry.name().len() > NAME_LEN {
             return Err(ENAMETOOLONG);
         }

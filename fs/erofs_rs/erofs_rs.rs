@@ -12,6 +12,7 @@
 //! | `data.rs` | where the bytes of uncompressed files lie |
 //! | `fileio.rs` | reading them where a file is mounted |
 //! | `sysfs.rs` | `/sys/fs/erofs_rs` |
+//! | `trace.rs` | tracepoints |
 //!
 //! What is on disk is parsed by `erofs_format`; what the kernel does goes through `vfs`.
 
@@ -24,6 +25,7 @@ mod inode;
 mod options;
 mod super_block;
 mod sysfs;
+mod trace;
 mod xattr;
 
 use kernel::prelude::*;

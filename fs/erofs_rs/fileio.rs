@@ -8,6 +8,7 @@ use crate::{
         self,
         fault_at, //
     },
+    trace,
     Erofs, //
 };
 use erofs_format::map::{
@@ -43,6 +44,7 @@ impl Operations for FileIo {
     type FileSystem = Erofs;
 
     fn read_folio(inode: &Inode<Erofs>, folio: LockedFolio) -> Result {
+        trace::read_folio(inode, || folio.range());
         let mut reader = Reader::new(inode);
         let result = reader.read(folio);
         reader.submit();
@@ -50,6 +52,7 @@ impl Operations for FileIo {
     }
 
     fn readahead(inode: &Inode<Erofs>, folios: Readahead<'_>) {
+        trace::readahead(inode, || folios.range());
         let mut reader = Reader::new(inode);
         for folio in folios {
             let index = folio.pos() / PAGE_SIZE as u64;

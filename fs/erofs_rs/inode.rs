@@ -10,6 +10,7 @@ use crate::{
         self,
         fault_at, //
     },
+    trace,
     xattr::{
         self,
         HEADER_LEN, //
@@ -108,8 +109,9 @@ fn fill<'a>(
     let format = &sb.data().format;
     let fault = |e| fault_at(sb, nid, e);
 
-    // The record, and the head of its xattr area where that is in the same block.
     let area = format.iloc(nid).map_err(fault)?;
+    trace::fill_inode(sb, nid, area);
+    // The record, and the head of its xattr area where that is in the same block.
     let mut meta = super_block::meta(sb, area.source)?;
     let mut buffer = [0; RECORD_MAX + HEADER_LEN];
     let mut end = buffer.len().min(format.block.rest(area.pos) as usize);

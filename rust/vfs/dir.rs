@@ -25,10 +25,11 @@ use kernel::prelude::*;
 /// What a directory does.
 pub trait Operations: inode::Operations {
     /// The inode that `dentry` names in `dir`; `None` makes it a negative dentry. The lock of `dir`
-    /// is held shared. May sleep.
+    /// is held shared; `flags` are `LOOKUP_*`. May sleep.
     fn lookup<'a>(
         dir: &'a Inode<Self::FileSystem>,
         dentry: &Dentry<Self::FileSystem>,
+        flags: u32,
     ) -> Result<Option<InodeRef<'a, Self::FileSystem>>>;
 
     /// Emits the entries from `cursor`'s position on. The lock of `dir` is held shared. May sleep.
@@ -135,11 +136,11 @@ impl<O: Operations> Tables<O> {
 unsafe extern "C" fn lookup<O: Operations>(
     dir: *mut bindings::inode,
     dentry: *mut bindings::dentry,
-    _flags: u32,
+    flags: u32,
 ) -> *mut bindings::dentry {
     // SAFETY: as the function's contract says; `dir` is locked, so the name stays.
     let (dir, name) = unsafe { (Inode::from_raw(dir), Dentry::from_raw(dentry)) };
-    let inode = match O::lookup(dir, name) {
+    let inode = match O::lookup(dir, name, flags) {
         Ok(Some(inode)) => inode.into_raw(),
         Ok(None) => core::ptr::null_mut(),
         Err(e) => e.to_ptr(),

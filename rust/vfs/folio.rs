@@ -62,6 +62,12 @@ impl LockedFolio {
         self.0.pos()
     }
 
+    /// Its bytes in the file.
+    pub fn range(&self) -> Range<u64> {
+        let pos = self.pos();
+        pos..pos + self.0.len() as u64
+    }
+
     /// Ends the read of the folio: it is uptodate if `result` is good, and unlocked.
     pub fn end(self, result: Result) {
         self.0.end(result);

@@ -20,9 +20,13 @@ use crate::{
     meta::{
         MappedMeta,
         MetaReader, //
-    }, //
+    },
+    readahead::Readahead, //
 };
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    ops::Range, //
+};
 use kernel::{
     error::from_result,
     prelude::*, //
@@ -71,6 +75,14 @@ pub trait Operations: 'static {
     /// Maps the bytes of `inode` from `pos` on, `len` of which are wanted; more or less may be
     /// mapped. Past the end of the file the length is 0. May sleep.
     fn map(inode: &Inode<Self::FileSystem>, pos: u64, len: u64) -> Result<Mapping<'_>>;
+
+    /// Called before a folio is filled, for tracing; `range` gives its bytes in the file.
+    #[inline(always)]
+    fn on_read_folio(_inode: &Inode<Self::FileSystem>, _range: impl FnOnce() -> Range<u64>) {}
+
+    /// As [`Self::on_read_folio`], for folios that are filled ahead.
+    #[inline(always)]
+    fn on_readahead(_inode: &Inode<Self::FileSystem>, _range: impl FnOnce() -> Range<u64>) {}
 }
 
 /// What a walk that reads keeps between two steps (`iomap_iter.private`). Walks that only look for
@@ -216,6 +228,16 @@ unsafe extern "C" fn read_folio<M: Operations>(
         cur_folio: folio,
         ..pin_init::zeroed()
     };
+    // SAFETY: the folio is locked, so it stays in the page cache of its inode.
+    unsafe {
+        M::on_read_folio(
+            Inode::from_raw((*(*folio).__bindgen_anon_1.__bindgen_anon_1.mapping).host),
+            || {
+                let pos = helpers::folio_pos(folio) as u64;
+                pos..pos + helpers::folio_size(folio) as u64
+            },
+        );
+    }
     // SAFETY: the folio is locked, and iomap ends it once; the contexts live until it returns.
     unsafe {
         bindings::iomap_read_folio(Tables::<M>::OPS, &mut ctx, (&raw mut walk).cast());
@@ -234,6 +256,11 @@ unsafe extern "C" fn readahead<M: Operations>(rac: *mut bindings::readahead_cont
         rac,
         ..pin_init::zeroed()
     };
+    // SAFETY: as the function's contract says; the control has the mapping of that inode.
+    unsafe {
+        let inode = Inode::from_raw((*(*rac).mapping).host);
+        M::on_readahead(inode, || Readahead::from_raw(rac).range());
+    }
     // SAFETY: as for `read_folio`.
     unsafe {
         bindings::iomap_readahead(Tables::<M>::OPS, &mut ctx, (&raw mut walk).cast());
@@ -277,17 +304,7 @@ pub(crate) unsafe fn dio_rw<M: Operations>(
     let private = (&raw mut walk).cast();
     // SAFETY: as the contract says; iomap submits everything before it returns, so that the walk
     // is not used after.
-    unsafe {
-        bindings::iomap_dio_rw(
-            iocb,
-            to,
-            Tables::<M>::OPS,
-            core::ptr::null(),
-            0,
-            private,
-            0,
-        )
-    }
+    unsafe { bindings::iomap_dio_rw(iocb, to, Tables::<M>::OPS, core::ptr::null(), 0, private, 0) }
 }
 
 /// # Safety

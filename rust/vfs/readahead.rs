@@ -11,7 +11,11 @@ use crate::{
     },
     folio::LockedFolio, //
 };
-use core::ptr::NonNull;
+use core::{
+    ops::Range,
+    ptr::NonNull, //
+};
+use kernel::page::PAGE_SIZE;
 
 /// The folios of one call of `readahead`, in the order of the file (`readahead_folio`).
 ///
@@ -27,6 +31,20 @@ impl<'a> Readahead<'a> {
     pub(crate) unsafe fn from_raw(control: *mut bindings::readahead_control) -> Self {
         // SAFETY: as the contract says.
         Self(unsafe { &mut *control })
+    }
+
+    /// The bytes in the file of all the folios, before the first of them is taken.
+    pub fn range(&self) -> Range<u64> {
+        let control = core::ptr::from_ref(&*self.0).cast_mut();
+        // SAFETY: the control block is live; both only read it.
+        let (index, count) = unsafe {
+            (
+                helpers::readahead_index(control),
+                helpers::readahead_count(control),
+            )
+        };
+        let (start, page) = (index as u64 * PAGE_SIZE as u64, PAGE_SIZE as u64);
+        start..start + u64::from(count) * page
     }
 }
 

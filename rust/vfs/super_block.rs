@@ -159,6 +159,12 @@ impl<T: FileSystem> SuperBlock<T> {
         unsafe { self.info().data.as_ref().unwrap_unchecked() }
     }
 
+    /// Its device number (`dev_t`), as `stat(2)` gives it.
+    pub fn dev(&self) -> u32 {
+        // SAFETY: the superblock is live; the field does not change.
+        unsafe { (*self.as_ptr()).s_dev }
+    }
+
     /// Block size, in bytes.
     pub fn block_size(&self) -> u32 {
         // SAFETY: the superblock is live; the field is constant once filled.

@@ -21,6 +21,7 @@
 //! | [`bio`] | `bio` | what is read into and its completion's data come back exactly once |
 //! | [`bdev`] | `block_device` | a claimed device is released with its superblock |
 //! | [`sysfs`] | `kobject`, `kset` | a file's callback runs only while its superblock has its data |
+//! | [`trace`] | `tracepoint` | arguments are made only where they are wanted, and live through the call |
 //!
 //! # References and lifetimes
 //!
@@ -51,6 +52,7 @@ pub mod readahead;
 pub mod registration;
 pub mod super_block;
 pub mod sysfs;
+pub mod trace;
 pub mod xattr;
 
 pub use registration::FileSystem;
