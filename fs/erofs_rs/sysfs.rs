@@ -21,12 +21,15 @@ use vfs::{
     }, //
 };
 
-/// The parts of the format that this driver reads, of those that the C driver tells of.
+/// The parts of the format that this driver reads, of those that the C driver tells of. What is only
+/// about compressed data is not among them.
 pub(crate) const FEATURES: Files<Feature> = Files::new(&[
     Some(&Feature::new(c"chunked_file")),
     Some(&Feature::new(c"device_table")),
     Some(&Feature::new(c"sb_chksum")),
+    Some(&Feature::new(c"xattr_prefixes")),
     Some(&Feature::new(c"48bit")),
+    Some(&Feature::new(c"metabox")),
     None,
 ]);
 
