@@ -14,7 +14,7 @@ use erofs_format::{
 /// The input that is left to a target.
 pub struct Input<'a>(pub &'a [u8]);
 
-impl<'a> Input<'a> {
+impl Input<'_> {
     /// The next `len` bytes, zeros where there are no more.
     pub fn take(&mut self, len: usize) -> Vec<u8> {
         let (bytes, rest) = self.0.split_at(len.min(self.0.len()));

@@ -47,7 +47,7 @@ fn nids() {
         assert_eq!(sb.iloc(Nid(nid)), Err(Error::NidRange));
     }
     assert_eq!(Error::NidRange.errno(), EUCLEAN);
-    assert_eq!(sb.iloc(Nid(1 << 63 | 5)), Err(Error::NoMetabox));
+    assert_eq!(sb.iloc(Nid((1 << 63) | 5)), Err(Error::NoMetabox));
     assert_eq!(Error::NoMetabox.errno(), EUCLEAN);
 
     let boxed = Super::new()
@@ -55,9 +55,9 @@ fn nids() {
         .put(13, &[1])
         .put(40, &3u32.to_le_bytes())
         .ok();
-    let area = boxed.iloc(Nid(1 << 63 | 5)).unwrap();
+    let area = boxed.iloc(Nid((1 << 63) | 5)).unwrap();
     assert_eq!((area.source, area.pos), (Source::Metabox, 160));
-    assert_eq!(boxed.iloc(Nid(1 << 63 | 1 << 58)), Err(Error::NidRange));
+    assert_eq!(boxed.iloc(Nid((1 << 63) | (1 << 58))), Err(Error::NidRange));
 
     // Numbers for user space.
     for (nid, plain, with_metabox) in [
@@ -65,14 +65,14 @@ fn nids() {
         (0x7fff_ffff, 0x7fff_ffff, 0x7fff_ffff),
         (0x8000_0000, 0x8000_0000, 1 << 32),
         (1 << 62, 1 << 62, 1 << 63),
-        (1 << 63 | 5, 1 << 63 | 5, 0x8000_0005),
+        ((1 << 63) | 5, (1 << 63) | 5, 0x8000_0005),
         (u64::MAX, u64::MAX, u64::MAX),
     ] {
         assert_eq!(sb.ino64(Nid(nid)), plain);
         assert_eq!(boxed.ino64(Nid(nid)), with_metabox);
     }
     assert_eq!(sb.ino32(Nid(0x1_0000_0003)), 2);
-    assert_eq!(boxed.ino32(Nid(1 << 63 | 5)), 0x8000_0005);
+    assert_eq!(boxed.ino32(Nid((1 << 63) | 5)), 0x8000_0005);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn inode_formats() {
 #[test]
 fn inode_types() {
     for kind in 0..16u16 {
-        let mode = kind << 12 | 0o7777;
+        let mode = (kind << 12) | 0o7777;
         let record = compact(PLAIN, mode, 0);
         let expected = match kind {
             1 => FileType::Fifo,
@@ -189,12 +189,12 @@ fn inode_addresses() {
     assert_eq!(start(with(compact(PLAIN, REG, 9), 5, 2)), Some(5));
     assert_eq!(
         start(with(compact(PLAIN | BIT4, REG, 9), 5, 2)),
-        Some(5 | 2 << 32)
+        Some(5 | (2 << 32))
     );
     assert_eq!(start(with(compact(PLAIN | BIT4, dir, 9), 5, 2)), Some(5));
     assert_eq!(
         start(with(extended(PLAIN, REG, 9), 5, 2)),
-        Some(5 | 2 << 32)
+        Some(5 | (2 << 32))
     );
 
     // No address is all ones, as wide as there is room.

@@ -180,7 +180,7 @@ fn super_block_metabox_and_packed() {
     assert_eq!(metabox(9, 1).ok().metabox_nid, Some(Nid(9)));
     assert_eq!(metabox(9, 1).incompat(0).ok().metabox_nid, None);
     metabox(9, 0).refused(Error::MetaboxNid, EUCLEAN);
-    metabox(9 | 1 << 63, 1).refused(Error::MetaboxNid, EUCLEAN);
+    metabox(9 | (1 << 63), 1).refused(Error::MetaboxNid, EUCLEAN);
 
     let packed = |nid: u64, bits| {
         let sb = Super::new().put(96, &nid.to_le_bytes()).incompat(bits);

@@ -107,7 +107,7 @@ fn filters() {
     // The bits of both ACLs are those of their empty names.
     let bit = |index| 1 << (xxh32(b"", Filter::seed(index)) & 31);
     assert_eq!((bit(2), bit(3)), (1 << 30, 1 << 21));
-    assert!(filter(1 << 30 | 1 << 21).excludes_acl());
+    assert!(filter((1 << 30) | (1 << 21)).excludes_acl());
     assert!(!filter(!(1 << 30)).excludes_acl());
     assert!(!filter(!(1 << 21)).excludes_acl());
 
