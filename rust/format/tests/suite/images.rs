@@ -63,6 +63,17 @@ fn check(name: &str, options: &str, adjust: impl FnOnce(&mut Tree)) -> reader::I
     image
 }
 
+/// fsck.erofs extracts what the crate reads.
+#[test]
+fn extracted() {
+    for (name, options) in [
+        ("extract", ""),
+        ("extract_512", "-b512 --chunksize=512 -x0"),
+    ] {
+        common::check_extracted(&make(name, options));
+    }
+}
+
 /// Each line is a test: its name, the options, and what they must lead to.
 macro_rules! grid {
     ($adjust:expr; $($name:ident: $options:expr => |$sb:tt, $c:tt| $effect:expr;)*) => {
