@@ -58,10 +58,11 @@ pub(crate) fn find(dir: &Inode<Erofs>, name: &[u8]) -> Result<Option<Nid>> {
     let fault = |e| fault_at(sb, dir.data().nid, e);
     let bytes = block.size() as usize;
 
+    let pages = dir.pages()?;
     let mut kept = None;
     let mut search = BlockSearch::new(name, block.blocks(dir.size()));
     while let Some(at) = search.next() {
-        let probe = dir.bytes(block.pos(at), bytes)?;
+        let probe = pages.bytes(block.pos(at), bytes)?;
         match search.feed(&probe).map_err(fault)? {
             Step::Found(found) => return Ok(Some(found.nid)),
             Step::Earlier => {}
@@ -102,6 +103,7 @@ impl Operations for Directory {
         let pages = dir.size().div_ceil(page);
         let window = u64::from(sb.data().tunables.dir_ra_bytes()).div_ceil(page);
 
+        let content = dir.pages()?;
         while cursor.pos() < dir.size() {
             cursor.checkpoint()?;
             let index = cursor.pos().div_ceil(page);
@@ -112,7 +114,7 @@ impl Operations for Directory {
             let offset = format.block.offset(cursor.pos());
             let start = cursor.pos() - u64::from(offset);
             let size = format.block.size();
-            let block = dir.bytes(start, size as usize).inspect_err(|_| {
+            let block = content.bytes(start, size as usize).inspect_err(|_| {
                 let at = format.block.block(start);
                 vfs::err!(
                     sb,

@@ -50,6 +50,7 @@ pub const DIRENT_SIZE: u32 = 12;
 const _: () = assert!(size_of::<RawDirent>() == DIRENT_SIZE as usize);
 
 /// `d_type` of `readdir()` for the file type in a directory entry.
+#[inline]
 pub fn d_type(file_type: u8) -> u8 {
     // DT_UNKNOWN, DT_REG, DT_DIR, DT_CHR, DT_BLK, DT_FIFO, DT_SOCK, DT_LNK
     const DT: [u8; 8] = [0, 8, 4, 2, 6, 1, 12, 10];
@@ -71,6 +72,7 @@ pub struct Found {
 struct Block<'a>(&'a [u8]);
 
 impl<'a> Block<'a> {
+    #[inline]
     fn dirent(self, index: usize) -> Result<&'a RawDirent> {
         let offset = index.saturating_mul(DIRENT_SIZE as usize);
 
@@ -78,6 +80,7 @@ impl<'a> Block<'a> {
     }
 
     /// An entry's name offset, made to point into the block.
+    #[inline]
     fn nameoff(self, index: usize) -> Result<usize> {
         let mask = self.0.len().wrapping_sub(1);
 
@@ -85,6 +88,7 @@ impl<'a> Block<'a> {
     }
 
     /// The name of entry `index` of `count`; up to a NUL that may be in it.
+    #[inline]
     fn name(self, index: usize, count: usize) -> Result<&'a [u8]> {
         let next = index.saturating_add(1);
         let end = match next < count {
@@ -96,6 +100,7 @@ impl<'a> Block<'a> {
         Ok(self.0.get(self.nameoff(index)?..end).unwrap_or(&[]))
     }
 
+    #[inline]
     fn found(self, index: usize) -> Result<Found> {
         let dirent = self.dirent(index)?;
 
@@ -137,6 +142,7 @@ impl<'n> Search<'n> {
         }
     }
 
+    #[inline]
     fn middle(&self) -> Option<u64> {
         let last = self.end.checked_sub(1)?;
         let distance = last.checked_sub(self.head)?;
@@ -145,6 +151,7 @@ impl<'n> Search<'n> {
     }
 
     /// Compares with the name at the middle, and halves the range.
+    #[inline]
     fn narrow(&mut self, middle: u64, other: &[u8]) -> Order {
         let shared = self.head_prefix.min(self.end_prefix);
         let (order, shared) = compare(self.name, other, shared);
@@ -166,24 +173,28 @@ impl<'n> Search<'n> {
 
 /// Compares `name` with `other`, which ends at a NUL, from byte `shared` on; up to there they are
 /// taken to be equal. Returns how many bytes are.
-fn compare(name: &[u8], other: &[u8], mut shared: usize) -> (Order, usize) {
-    loop {
-        // Behind the wanted name's end there is a NUL, which comes before all else.
-        let wanted = name.get(shared).copied().unwrap_or(0);
+#[inline]
+fn compare(name: &[u8], other: &[u8], shared: usize) -> (Order, usize) {
+    let wanted = name.get(shared..).unwrap_or(&[]);
+    let other = other.get(shared..).unwrap_or(&[]);
+    let mut shared = shared;
 
-        match other.get(shared).copied() {
-            None | Some(0) => {
-                let order = match wanted {
-                    0 => Order::Same,
-                    _ => Order::After,
-                };
-                return (order, shared);
-            }
-            Some(c) if wanted < c => return (Order::Before, shared),
-            Some(c) if wanted > c => return (Order::After, shared),
-            Some(_) => shared = shared.saturating_add(1),
+    for (&w, &c) in wanted.iter().zip(other) {
+        if w != c || c == 0 {
+            // A NUL ends the other name, and so comes before all else.
+            return (if w < c { Order::Before } else { Order::After }, shared);
         }
+        shared = shared.saturating_add(1);
     }
+    let order = if wanted.len() > other.len() {
+        Order::After
+    } else {
+        match other.get(wanted.len()) {
+            None | Some(0) => Order::Same,
+            Some(_) => Order::Before,
+        }
+    };
+    (order, shared)
 }
 
 /// What [`BlockSearch::feed()`] learnt from a block.
@@ -214,6 +225,7 @@ impl<'n> BlockSearch<'n> {
     }
 
     /// The directory's block to be read next.
+    #[inline]
     pub fn next(&self) -> Option<u64> {
         self.0.middle()
     }
@@ -223,6 +235,7 @@ impl<'n> BlockSearch<'n> {
     /// # Errors
     ///
     /// `EUCLEAN` if the block has no entries.
+    #[inline]
     pub fn feed(&mut self, block: &[u8]) -> Result<Step> {
         let middle = self.0.middle().ok_or(Error::Dirent)?;
         let block = Block(block);
@@ -237,6 +250,7 @@ impl<'n> BlockSearch<'n> {
 }
 
 /// The number of entries: the first name follows them.
+#[inline]
 fn entry_count(block: Block<'_>) -> Result<usize> {
     let nameoff = block.nameoff(0)?;
 
@@ -301,6 +315,7 @@ impl<'a> Entries<'a> {
     /// # Errors
     ///
     /// `EUCLEAN` if the first name's offset cannot be.
+    #[inline]
     pub fn new(block: &'a [u8], size: u32, offset: u32) -> Result<Self> {
         let nameoff = record::<RawDirent>(block)?.nameoff.get();
         let end = u32::from(nameoff);
@@ -322,10 +337,12 @@ impl<'a> Entries<'a> {
         self.offset
     }
 
+    #[inline]
     fn dirent(&self, offset: u32) -> Result<&'a RawDirent> {
         record(self.block.get(offset as usize..).ok_or(Error::Dirent)?).map_err(|_| Error::Dirent)
     }
 
+    #[inline]
     fn entry(&self) -> Result<Entry<'a>> {
         let dirent = self.dirent(self.offset)?;
         let start = usize::from(dirent.nameoff.get());
@@ -355,6 +372,7 @@ impl<'a> Iterator for Entries<'a> {
 
     /// The next entry; `EUCLEAN` if its name is empty, too long or outside of the block, and then no
     /// further one.
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.offset >= self.end {
             return None;

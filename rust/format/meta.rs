@@ -36,45 +36,54 @@ impl BlockBits {
     }
 
     /// The base-2 logarithm of the block size.
+    #[inline]
     pub fn bits(self) -> u8 {
         self.0
     }
 
     /// The block size in bytes.
+    #[inline]
     pub fn size(self) -> u32 {
         1u32.wrapping_shl(u32::from(self.0))
     }
 
+    #[inline]
     fn mask(self) -> u64 {
         u64::from(self.size()).wrapping_sub(1)
     }
 
     /// The position of block `blk`, which has 48 bits at most.
+    #[inline]
     pub fn pos(self, blk: u64) -> u64 {
         blk.wrapping_shl(u32::from(self.0))
     }
 
     /// The block in which byte `pos` is.
+    #[inline]
     pub fn block(self, pos: u64) -> u64 {
         pos.wrapping_shr(u32::from(self.0))
     }
 
     /// Where in its block byte `pos` is.
+    #[inline]
     pub fn offset(self, pos: u64) -> u32 {
         (pos & self.mask()) as u32
     }
 
     /// The first block boundary at or after `pos`.
+    #[inline]
     pub fn round_up(self, pos: u64) -> u64 {
         pos.saturating_add(self.mask()) & !self.mask()
     }
 
     /// How many blocks `size` bytes take.
+    #[inline]
     pub fn blocks(self, size: u64) -> u64 {
         self.block(self.round_up(size))
     }
 
     /// How many bytes there are from `pos` to the end of its block.
+    #[inline]
     pub fn rest(self, pos: u64) -> u32 {
         self.size().wrapping_sub(self.offset(pos))
     }
@@ -86,6 +95,7 @@ pub struct Nid(pub u64);
 
 impl Nid {
     /// Whether the inode is in the metabox inode's data, not on the device.
+    #[inline]
     pub fn in_metabox(self) -> bool {
         self.0 & NID_METABOX != 0
     }
@@ -140,6 +150,7 @@ impl Area {
 }
 
 /// The record that `bytes` begin with.
+#[inline]
 pub(crate) fn record<T>(bytes: &[u8]) -> Result<&T>
 where
     T: FromBytes + Immutable + KnownLayout + Unaligned,

@@ -213,6 +213,7 @@ impl Features {
     }
 
     /// Whether an [`incompat`] feature is on.
+    #[inline]
     pub fn has(self, bit: u32) -> bool {
         self.incompat & bit != 0
     }
@@ -422,6 +423,7 @@ impl SuperBlock {
     ///
     /// With a metabox, bits 31 to 62 move up by one and the metabox flag becomes bit 31, so that the
     /// numbers stay small.
+    #[inline]
     pub fn ino64(&self, nid: Nid) -> u64 {
         if !self.features.has(incompat::METABOX) {
             return nid.0;

@@ -154,9 +154,9 @@ size_t rust_vfs_folio_size(const struct folio *folio)
 	return folio_size(folio);
 }
 
-void *rust_vfs_folio_address(const struct folio *folio)
+void *rust_vfs_folio_pos_address(struct folio *folio, loff_t pos)
 {
-	return folio_address(folio);
+	return folio_address(folio) + offset_in_folio(folio, pos);
 }
 
 void rust_vfs_memcpy_from_folio(char *to, struct folio *folio, size_t offset, size_t len)

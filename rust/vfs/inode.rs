@@ -18,8 +18,8 @@ use crate::{
     file,
     iomap,
     meta::{
-        FolioBytes,
-        MetaReader, //
+        MetaReader,
+        Pages, //
     },
     registration::{
         FileSystem,
@@ -139,10 +139,8 @@ impl<T: FileSystem> Inode<T> {
         unsafe { (*self.as_ptr()).i_mode }
     }
 
-    /// Looks at `len` bytes of a directory or symlink from `pos` on, that are in one page; what is
-    /// behind its end reads as zeroes. `EINVAL` for other kinds, else the errors of reading. May
-    /// sleep.
-    pub fn bytes(&self, pos: u64, len: usize) -> Result<FolioBytes> {
+    /// The page cache of a directory or symlink, to look at in place; `EINVAL` for other kinds.
+    pub fn pages(&self) -> Result<Pages<'_>> {
         let ifmt = u32::from(self.mode()) & bindings::S_IFMT;
         if ifmt != bindings::S_IFDIR && ifmt != bindings::S_IFLNK {
             return Err(EINVAL);
@@ -154,7 +152,7 @@ impl<T: FileSystem> Inode<T> {
             if (*(*mapping).a_ops).read_folio.is_none() {
                 return Err(EINVAL);
             }
-            FolioBytes::read(mapping, pos, len)
+            Ok(Pages::new(mapping))
         }
     }
 

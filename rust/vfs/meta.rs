@@ -43,21 +43,24 @@ enum Origin<'a> {
 /// a buffer of this kind is for: make one an operation, and drop it with the operation.
 pub struct MetaReader<'a> {
     origin: Origin<'a>,
-    folio: Option<FolioRef>,
+    folio: Option<Cached>,
     _p: PhantomData<&'a ()>,
 }
 
-/// An owned reference to an uptodate folio at byte `pos` of its mapping.
-struct FolioRef {
-    folio: NonNull<bindings::folio>,
-    pos: u64,
-    size: usize,
+/// A folio that holds the bytes from `start` to `end` of its mapping.
+struct Cached {
+    folio: FolioRef,
+    start: u64,
+    end: u64,
 }
+
+/// An owned reference to an uptodate folio.
+struct FolioRef(NonNull<bindings::folio>);
 
 impl Drop for FolioRef {
     fn drop(&mut self) {
         // SAFETY: the reference is ours.
-        unsafe { helpers::folio_put(self.folio.as_ptr()) };
+        unsafe { helpers::folio_put(self.0.as_ptr()) };
     }
 }
 
@@ -66,6 +69,7 @@ impl Drop for FolioRef {
 /// # Safety
 ///
 /// `mapping` is live and has a `read_folio` that takes no file.
+#[inline]
 unsafe fn read_folio(mapping: *mut bindings::address_space, pos: u64) -> Result<FolioRef> {
     // SAFETY: as the contract says; no filler means the mapping's own `read_folio`.
     let folio = unsafe {
@@ -77,14 +81,7 @@ unsafe fn read_folio(mapping: *mut bindings::address_space, pos: u64) -> Result<
         )
     };
     let folio = from_ptr(folio, EIO)?;
-    // SAFETY: we hold a reference to the folio, so it neither moves nor is split.
-    unsafe {
-        Ok(FolioRef {
-            folio,
-            pos: helpers::folio_pos(folio.as_ptr()) as u64,
-            size: helpers::folio_size(folio.as_ptr()),
-        })
-    }
+    Ok(FolioRef(folio))
 }
 
 impl<'a> MetaReader<'a> {
@@ -118,75 +115,95 @@ impl<'a> MetaReader<'a> {
         let mut done = 0;
         while done < buf.len() {
             let at = pos.checked_add(done as u64).ok_or(EIO)?;
-            let folio = match self.folio.take() {
-                Some(f) if (f.pos..f.pos + f.size as u64).contains(&at) => f,
-                // SAFETY: the mapping is live by the contract of `of_mapping`.
-                _ => unsafe { read_folio(mapping, at)? },
+            let cached = match self.folio.take() {
+                Some(cached) if (cached.start..cached.end).contains(&at) => cached,
+                // SAFETY: the mapping is live by the contract of `of_mapping`; the folio keeps its
+                // place while it is referenced.
+                _ => unsafe {
+                    let folio = read_folio(mapping, at)?;
+                    let start = helpers::folio_pos(folio.0.as_ptr()) as u64;
+                    let end = start + helpers::folio_size(folio.0.as_ptr()) as u64;
+                    Cached { folio, start, end }
+                },
             };
-            let offset = (at - folio.pos) as usize;
-            let n = (folio.size - offset).min(buf.len() - done);
+            let offset = (at - cached.start) as usize;
+            let n = ((cached.end - at) as usize).min(buf.len() - done);
             // SAFETY: `offset + n` is within the folio, and `done + n` within the buffer. The copy
             // is made by C from memory that may change meanwhile: any bytes are good bytes.
             unsafe {
                 helpers::memcpy_from_folio(
                     buf.as_mut_ptr().add(done).cast(),
-                    folio.folio.as_ptr(),
+                    cached.folio.0.as_ptr(),
                     offset,
                     n,
                 )
             };
             done += n;
-            self.folio = Some(folio);
+            self.folio = Some(cached);
         }
         Ok(())
     }
 }
 
+/// The page cache of a directory or a symlink.
+///
+/// # Invariants
+///
+/// The mapping is that of a ready directory or symlink that lives for `'a`; it has a `read_folio`,
+/// and none of its operations writes to an uptodate folio, as all are of this crate.
+#[derive(Clone, Copy)]
+pub struct Pages<'a>(NonNull<bindings::address_space>, PhantomData<&'a ()>);
+
 /// Bytes in the page cache of a directory or a symlink.
 ///
 /// # Invariants
 ///
-/// The folio is uptodate, always mapped, of an inode that only has operations of this crate, none
-/// of which writes to an uptodate folio; `offset + len` is within it.
+/// `bytes` are `len` bytes in the folio, which is uptodate, always mapped, and from [`Pages`].
 pub struct FolioBytes {
-    folio: FolioRef,
-    offset: usize,
+    bytes: NonNull<u8>,
     len: usize,
+    _folio: FolioRef,
 }
 
-impl FolioBytes {
-    /// Reads `len` bytes from `pos` on, which one folio must hold. May sleep.
-    ///
+impl Pages<'_> {
     /// # Safety
     ///
-    /// `mapping` is that of a ready directory or symlink, and has a `read_folio`.
-    pub(crate) unsafe fn read(
-        mapping: *mut bindings::address_space,
-        pos: u64,
-        len: usize,
-    ) -> Result<Self> {
-        // SAFETY: as the contract says.
-        let folio = unsafe { read_folio(mapping, pos)? };
-        let offset = (pos - folio.pos) as usize;
-        if folio.size - offset < len {
+    /// `mapping` is as the invariants say.
+    pub(crate) unsafe fn new(mapping: *mut bindings::address_space) -> Self {
+        // SAFETY: an inode's mapping is not null.
+        Self(unsafe { NonNull::new_unchecked(mapping) }, PhantomData)
+    }
+
+    /// Reads `len` bytes from `pos` on, which one page must hold (`EIO`); what is behind the end
+    /// reads as zeroes. May sleep.
+    #[inline]
+    pub fn bytes(self, pos: u64, len: usize) -> Result<FolioBytes> {
+        if len > PAGE_SIZE - (pos as usize & (PAGE_SIZE - 1)) {
             return Err(EIO);
         }
-        // INVARIANT: `read_cache_folio` gives uptodate folios; `NewInode::init` keeps those of
-        // directories and symlinks out of high memory.
-        Ok(Self { folio, offset, len })
+        // SAFETY: by the invariants.
+        let folio = unsafe { read_folio(self.0.as_ptr(), pos)? };
+        // SAFETY: the folio holds the page that `pos` is in. `NewInode::init` keeps folios of
+        // directories and symlinks out of high memory, so it is mapped.
+        let bytes = unsafe { helpers::folio_pos_address(folio.0.as_ptr(), pos as i64) };
+        // INVARIANT: `read_cache_folio` gives uptodate folios; the rest was just seen.
+        Ok(FolioBytes {
+            // SAFETY: a mapped address is not null.
+            bytes: unsafe { NonNull::new_unchecked(bytes.cast()) },
+            len,
+            _folio: folio,
+        })
     }
 }
 
 impl Deref for FolioBytes {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         // SAFETY: by the invariants the bytes are mapped and do not change while the folio is
         // referenced.
-        unsafe {
-            let base = helpers::folio_address(self.folio.folio.as_ptr()).cast::<u8>();
-            core::slice::from_raw_parts(base.add(self.offset), self.len)
-        }
+        unsafe { core::slice::from_raw_parts(self.bytes.as_ptr(), self.len) }
     }
 }
 
@@ -218,7 +235,8 @@ impl MetaReader<'_> {
                 let folio = unsafe { read_folio(mapping, pos)? };
                 // SAFETY: the folio holds `pos`, so it holds the page around it.
                 let base = unsafe {
-                    helpers::kmap_local_folio(folio.folio.as_ptr(), (start - folio.pos) as usize)
+                    let offset = start - helpers::folio_pos(folio.0.as_ptr()) as u64;
+                    helpers::kmap_local_folio(folio.0.as_ptr(), offset as usize)
                 };
                 Ok(MappedMeta {
                     base,
