@@ -153,7 +153,9 @@ impl BackingFile {
         // SAFETY: an open file has an inode with a mode, a mapping and operations.
         unsafe {
             u32::from((*self.inode()).i_mode) & bindings::S_IFMT == bindings::S_IFREG
-                && (*(*(*self.0.as_ptr()).f_mapping).a_ops).read_folio.is_some()
+                && (*(*(*self.0.as_ptr()).f_mapping).a_ops)
+                    .read_folio
+                    .is_some()
         }
     }
 
@@ -190,12 +192,7 @@ impl BackingFile {
         while done < len {
             // SAFETY: the file is open for reading; the rest of the range is writable.
             let n = unsafe {
-                bindings::kernel_read(
-                    self.0.as_ptr(),
-                    to.add(done).cast(),
-                    len - done,
-                    &mut pos,
-                )
+                bindings::kernel_read(self.0.as_ptr(), to.add(done).cast(), len - done, &mut pos)
             };
             match usize::try_from(n) {
                 Ok(0) => return Err(EIO),

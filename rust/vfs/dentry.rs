@@ -97,7 +97,9 @@ unsafe extern "C" fn encode_fh<T: FileSystem>(
         if parent.is_null() {
             return bindings::fid_type_FILEID_INO64_GEN as c_int;
         }
-        fh.cast::<[u32; WORDS]>().add(1).write(encode_one::<T>(parent));
+        fh.cast::<[u32; WORDS]>()
+            .add(1)
+            .write(encode_one::<T>(parent));
     }
     bindings::fid_type_FILEID_INO64_GEN_PARENT as c_int
 }
@@ -129,7 +131,12 @@ unsafe fn decode(fid: *mut bindings::fid, len: c_int, which: usize) -> Option<u6
         return None;
     }
     // SAFETY: the words are there, seen above.
-    let [high, low] = unsafe { fid.cast::<u32>().add(which * WORDS).cast::<[u32; 2]>().read() };
+    let [high, low] = unsafe {
+        fid.cast::<u32>()
+            .add(which * WORDS)
+            .cast::<[u32; 2]>()
+            .read()
+    };
     Some(u64::from(high) << 32 | u64::from(low))
 }
 

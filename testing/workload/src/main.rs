@@ -176,7 +176,10 @@ fn read_to_end(path: &Path, buf: &mut [u8]) -> Result<u64> {
 fn main() -> Result<()> {
     let args = Args::parse();
     // SAFETY: no memory is handed over.
-    check(unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) }, "mlockall")?;
+    check(
+        unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) },
+        "mlockall",
+    )?;
     for fs in &args.fs {
         if !matches!(args.work, Work::Mount) {
             mount(&args.device, &args.mountpoint, fs)?;
