@@ -30,11 +30,7 @@ struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
     #[command(flatten)]
-<<<<<<< Updated upstream
     trees: Trees,
-=======
-    trees: Option<Trees>,
->>>>>>> Stashed changes
 }
 
 #[derive(Args)]
@@ -65,17 +61,10 @@ fn path(p: PathBuf) -> CString {
     CString::new(p.into_os_string().into_vec()).expect("an argument has no NUL")
 }
 
-<<<<<<< Updated upstream
 fn compare(a: PathBuf, b: PathBuf, options: &compare::Options) -> bool {
     let start = std::time::Instant::now();
     let report = compare::Report::default();
     compare::run(&path(a), &path(b), options, &report);
-=======
-fn compare(trees: Trees) -> bool {
-    let start = std::time::Instant::now();
-    let report = compare::Report::default();
-    compare::run(&path(trees.a), &path(trees.b), &trees.options, &report);
->>>>>>> Stashed changes
     let get = |n: &std::sync::atomic::AtomicUsize| n.load(Ordering::Relaxed);
     println!("files {}", get(&report.files));
     println!("bytes {}", get(&report.bytes));
@@ -87,11 +76,7 @@ fn compare(trees: Trees) -> bool {
 }
 
 fn errno(fstype: &str, device: String, dir: String) -> anyhow::Result<()> {
-<<<<<<< Updated upstream
     for (op, got) in hostile::ask(fstype, &CString::new(device)?, &CString::new(dir)?)?.0 {
-=======
-    for (op, got) in hostile::ask(fstype, &CString::new(device)?, &CString::new(dir)?, c"")?.0 {
->>>>>>> Stashed changes
         println!("{op}: {}", got.show(None));
     }
     Ok(())
@@ -99,34 +84,21 @@ fn errno(fstype: &str, device: String, dir: String) -> anyhow::Result<()> {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-<<<<<<< Updated upstream
     let done = match (cli.verb, cli.trees.a, cli.trees.b) {
         (Some(Verb::Hostile(opt)), ..) => hostile::run(&opt),
         (Some(Verb::Faults(opt)), ..) => faults::run(&opt),
-=======
-    let done = match (cli.verb, cli.trees) {
-        (Some(Verb::Hostile(opt)), _) => hostile::run(&opt),
-        (Some(Verb::Faults(opt)), _) => faults::run(&opt),
->>>>>>> Stashed changes
         (
             Some(Verb::Errno {
                 fstype,
                 device,
                 dir,
             }),
-<<<<<<< Updated upstream
             ..,
         ) => errno(&fstype, device, dir),
         (None, Some(a), Some(b)) => {
             return ExitCode::from(u8::from(!compare(a, b, &cli.trees.options)));
         }
         (None, ..) => Err(anyhow::anyhow!("two trees or a command; see --help")),
-=======
-            _,
-        ) => errno(&fstype, device, dir),
-        (None, Some(trees)) => return ExitCode::from(u8::from(!compare(trees))),
-        (None, None) => Err(anyhow::anyhow!("two trees or a command; see --help")),
->>>>>>> Stashed changes
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
