@@ -42,5 +42,5 @@ section() {
 	shift
 	echo "=== $name"
 	("$@") 2>&1
-	echo "--- $name $?"
+	printf '\n--- %s %s\n' "$name" $?
 }

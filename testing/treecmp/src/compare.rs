@@ -4,6 +4,7 @@
 
 use crate::record::{field, Record};
 use crate::{dir, file, observe, sys, write};
+use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Mutex;
@@ -54,14 +55,22 @@ pub struct Report {
     pub bytes: AtomicUsize,
     pub checks: AtomicUsize,
     pub mismatches: AtomicUsize,
-    shown: Mutex<()>,
+    /// How often each kind of mismatch was shown.
+    shown: Mutex<BTreeMap<String, usize>>,
 }
 
 impl Report {
+    /// The first few of each kind are shown.
     pub fn mismatch(&self, path: &[u8], what: &str) {
-        let _one_at_a_time = self.shown.lock();
-        if self.mismatches.fetch_add(1, Ordering::Relaxed) < 50 {
-            println!("differs /{}: {what}", path.escape_ascii());
+        self.mismatches.fetch_add(1, Ordering::Relaxed);
+        let kind = what.split([':', '@', '[']).next().unwrap_or_default();
+        let mut shown = self.shown.lock().expect("no thread panics here");
+        if shown.len() < 50 {
+            let times = shown.entry(kind.to_string()).or_default();
+            *times += 1;
+            if *times <= 3 {
+                println!("differs /{}: {what}", path.escape_ascii());
+            }
         }
     }
 

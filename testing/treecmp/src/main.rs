@@ -6,6 +6,7 @@ mod compare;
 mod dir;
 mod faults;
 mod file;
+mod handles;
 mod hostile;
 mod observe;
 mod probe;
@@ -49,6 +50,8 @@ enum Verb {
     Hostile(hostile::Options),
     /// Let each allocation inside each operation fail once.
     Faults(faults::Options),
+    /// Take a file handle of every path, drop the caches, open each again.
+    Handles { dir: PathBuf },
     /// Print what a bounded list of operations on a mount gives.
     Errno {
         fstype: String,
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
             }),
             ..,
         ) => errno(&fstype, device, dir),
+        (Some(Verb::Handles { dir }), ..) => handles::run(&path(dir)),
         (None, Some(a), Some(b)) => {
             return ExitCode::from(u8::from(!compare(a, b, &cli.trees.options)));
         }

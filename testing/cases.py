@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Shell snippets that each driver runs: what they print must be the same, and
+must match what is expected of the C driver. All of them, from all test files,
+run in one boot a bed.
+
+A snippet sees $fs (the type), $m (a mount point), $img, $blob_img, $blob,
+$lz4_img, $dot_img (images), attach IMAGE (a loop device) and mnt OPTIONS [IMAGE]."""
+import functools
+import re
+from dataclasses import dataclass
+
+import pytest
+
+import images
+import lab
+
+REGISTRY = {}
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    shell: str
+    expect: str             # regular expression, in the C driver's output
+    same: bool = True       # otherwise `expect` is of the driver under test
+
+
+def register(*cases):
+    """Adds the cases of a file; gives what pytest.mark.parametrize wants."""
+    for c in cases:
+        assert c.name not in REGISTRY
+        REGISTRY[c.name] = c
+    names = [c.name for c in cases]
+
+    def mark(function):
+        for deco in (pytest.mark.parametrize("name", names), pytest.mark.parametrize("bed", lab.BEDS)):
+            function = deco(function)
+        return function
+    return mark
+
+
+PRELUDE = """
+. {guest}/lib.sh
+img={img} blob_img={blob_img} blob={blob} lz4_img={lz4_img} dot_img={dot_img} m=/mnt/m
+mkdir -p $m
+mnt() {{ dev=$(attach "${{2:-$img}}") && mount -i -t $fs -o "$1" $dev $m; }}
+clean() {{
+	umount $m/* 2>/dev/null
+	while umount $m 2>/dev/null; do :; done
+	losetup -D
+	echo 0 >/sys/kernel/tracing/events/$fs/enable
+	echo 3 >/proc/sys/vm/drop_caches
+}} 2>/dev/null
+"""
+
+
+@functools.cache
+def batch(bed):
+    grid = {r.name: r for r in images.grid()}
+    blob = images.make(grid["b4096-blob"])
+    lz4 = images.make(images.Recipe("lz4", ("-zlz4",), "no-xattrs"))
+    text = [PRELUDE.format(guest=lab.GUEST, img=images.make(grid["label"]).path, blob_img=blob.path,
+                           blob=blob.devices[0], lz4_img=lz4.path, dot_img=images.make(grid["b1024-dot-omitted"]).path)]
+    for fs in dict.fromkeys(("erofs", lab.PEER)):
+        text.append(f"fs={fs}")
+        for c in REGISTRY.values():
+            if c.same or fs == lab.PEER:
+                text.append(f"case_() {{\n{c.shell}\n}}\nsection {c.name}/{fs} case_\nclean")
+    path = lab.scratch(f"cases-{bed}.sh")
+    path.write_text("\n".join(text) + "\n")
+    return lab.Batch(lab.vm(bed, "sh", path, timeout=600))
+
+
+def neutral(text):
+    """Without the names that must differ."""
+    return re.sub(r"loop\d+", "loopN", text.replace("erofs_rs", "erofs"))
+
+
+def check(bed, name):
+    b, case = batch(bed), REGISTRY[name]
+    got = neutral(b.output(f"{name}/{lab.PEER}"))
+    if case.same:
+        want = neutral(b.output(f"{name}/erofs"))
+        assert re.search(case.expect, want, re.S), f"the C driver says:\n{want}"
+        assert got == want
+    else:
+        assert re.search(case.expect, got, re.S), got
+    return got

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The pure crates on the host: their tests, Clippy, and a short fuzz run."""
+import subprocess
+
+import pytest
+
+import lab
+
+
+def run(*cmd, cwd="."):
+    p = subprocess.run(cmd, cwd=lab.TOP / cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert p.returncode == 0, lab.tail(p.stdout + p.stderr)
+    return p.stdout + p.stderr
+
+
+def test_format_crate():
+    out = run("cargo", "test", "--locked", "--release", "--target-dir", lab.BUILD / "format", cwd="rust/format")
+    assert "0 failed" in out and "running 0 tests\n\ntest result" not in out.split("Doc-tests")[0][-200:]
+
+
+def test_clippy():
+    run("make", "clippy")
+
+
+def test_referee_clippy():
+    run("cargo", "clippy", "--locked", "--release", "--target-dir", lab.BUILD / "treecmp", "--", "-Dwarnings",
+        cwd="testing/treecmp")
+
+
+def test_fmt():
+    run("cargo", "fmt", "--check", cwd="testing/treecmp")
+
+
+@pytest.mark.parametrize("target", ["image", "super_block", "inode", "map", "xattr", "dir"])
+def test_fuzz(target):
+    """All parsers together take half a minute; the long run is recorded in
+    Documentation/testing.md."""
+    out = run("rust/format/fuzz/run", "5", target)
+    assert f"fuzz {target}: nothing found" in out
+
+
+@pytest.mark.full
+@pytest.mark.timeout(5000)
+def test_fuzz_long():
+    run("rust/format/fuzz/run", "600")

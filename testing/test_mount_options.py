@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Mount options, shown and acted on, right and wrong."""
+import cases
+from cases import Case
+
+SHOW = "findmnt -no FS-OPTIONS $m; findmnt -no VFS-OPTIONS $m"
+XATTR = "getfattr --absolute-names -d -m - $m/xattrs/one $m/xattrs/kinds; getfattr -n user.a $m/xattrs/one"
+ACL = "getfacl -pn $m/xattrs/acl; setpriv --reuid 70000 --regid 9 --clear-groups cat $m/xattrs/acl"
+
+
+@cases.register(
+    Case("default", f"mnt ro; {SHOW}", "user_xattr,acl"),
+    Case("rw", f"mnt rw; {SHOW}; touch $m/x", "ro.*Read-only"),
+    Case("noacl", f"mnt noacl; {SHOW}; {ACL}", "user_xattr,noacl"),
+    Case("acl", f"mnt acl; {SHOW}; {ACL}", "user:70000:rw-.*xattrs|acl"),
+    Case("nouser-xattr", f"mnt nouser_xattr; {SHOW}; {XATTR}", "nouser_xattr"),
+    Case("user-xattr", f"mnt user_xattr; {SHOW}; {XATTR}", 'user.a="1"'),
+    Case("both-off", f"mnt noacl,nouser_xattr; {SHOW}; {XATTR}; {ACL}", "nouser_xattr,noacl"),
+    Case("last-wins", f"mnt noacl,acl,user_xattr,nouser_xattr; {SHOW}", "nouser_xattr,acl"),
+    Case("flags", f"mnt nosuid,nodev,noexec,noatime,nodiratime; {SHOW}", "nosuid"),
+    Case("unknown", "mnt bogus", "bogus"),
+    Case("unknown-value", "mnt bogus=1", "bogus"),
+    Case("flag-with-value", "mnt acl=1", "acl"),
+    Case("gone-fsid", "mnt fsid=x", "fsid"),
+    Case("no-source", "mount -i -t $fs none $m", "status 32"),
+    Case("bad-source", "mount -i -t $fs /dev/null $m", "status 32"),
+    Case("no-image", "truncate -s 1M /run/zero; mnt ro /run/zero", "wrong fs type|status 32"),
+    Case("empty", ": >/run/empty; mnt ro /run/empty", "status 32"),
+)
+def test_option(bed, name):
+    cases.check(bed, name)
+
+
+@cases.register(
+    Case("remount-noacl", f"mnt acl; mount -i -o remount,noacl $m; {SHOW}; {ACL}", "noacl"),
+    Case("remount-nouser-xattr", f"mnt ro; mount -i -o remount,nouser_xattr $m; {SHOW}; {XATTR}", "nouser_xattr"),
+    Case("remount-back", f"mnt noacl,nouser_xattr; mount -i -o remount,acl,user_xattr $m; {SHOW}; {XATTR}", "user_xattr"),
+    Case("remount-rw", f"mnt ro; mount -i -o remount,rw $m; {SHOW}; touch $m/x", "Read-only"),
+    Case("remount-unknown", f"mnt ro; mount -i -o remount,bogus $m; {SHOW}", "bogus"),
+    Case("remount-in-use", f"mnt ro; exec 9<$m/hard6; mount -i -o remount,noacl $m; {SHOW}; md5sum <&9; exec 9<&-",
+         "noacl"),
+)
+def test_remount(bed, name):
+    cases.check(bed, name)
+
+
+@cases.register(
+    Case("device", f"mnt device=$(attach $blob) $blob_img; {SHOW}; md5sum $m/sizes/*", "f0004096"),
+    Case("device-none", "mnt ro $blob_img; ls $m; cat $m/sizes/f0004096 | md5sum", "sizes|status"),
+    Case("device-two", "mnt device=$(attach $blob),device=$(attach $blob) $blob_img", "status 32"),
+    Case("device-missing", "mnt device=/dev/nothing $blob_img", "status 32"),
+    Case("device-a-directory", "mnt device=/run $blob_img", "status 32"),
+    Case("device-empty", "mnt device= $blob_img", "status 32"),
+    Case("device-not-wanted", "mnt device=$(attach $blob)", "status 32"),
+    Case("device-short", "head -c 4096 $blob >/run/short; mnt device=$(attach /run/short) $blob_img; "
+         "md5sum $m/sizes/f0000000 $m/sizes/f0065536", "status"),
+)
+def test_device(bed, name):
+    cases.check(bed, name)
+
+
+LIST = "ls -lnR --time-style=+%s $m/modes $m/xattrs"
+
+
+@cases.register(
+    Case("bind", f"mnt ro; mkdir -p /mnt/bind; mount --bind $m/modes /mnt/bind; ls -ln --time-style=+%s /mnt/bind; "
+         "umount $m; ls /mnt/bind; umount /mnt/bind", "4755"),
+    Case("twice", "mnt ro; mkdir -p /mnt/two; mount -i -t $fs $dev /mnt/two; "
+         "stat -c %i $m/hard6 /mnt/two/hard6; umount $m; md5sum /mnt/two/hard6; umount /mnt/two", "hard6"),
+    Case("idmapped", f"mnt ro,X-mount.idmap=b:0:100000:65536; {LIST}; stat -c '%u %g' $m/*", "10[0-9]{4}"),
+    Case("idmapped-permission", "mnt ro,X-mount.idmap=b:0:100000:65536; "
+         "setpriv --reuid 101000 --regid 100000 --clear-groups sh -c 'cat $m/modes/* | md5sum; cat $m/xattrs/acl'",
+         "status"),
+    Case("statfs", "mnt ro; stat -f -c '%a %b %c %d %f %i %l %s %S %t' $m", "e0f5e1e2"),
+    Case("label", "mnt ro; dmesg -c >/dev/null; blkid -o value -s LABEL $dev", "fifteen bytes l"),
+)
+def test_mount(bed, name):
+    cases.check(bed, name)
+
+
+@cases.register(
+    Case("compressed", "mnt ro $lz4_img; stat -c '%s %n' $m/sizes/f0065536; cat $m/sizes/f0065536 2>&1 >/dev/null; "
+         "cat $m/names/A; readlink $m/links/good; ls $m/many | wc -l",
+         "65536 .*f0065536.*Operation not supported.*sizes/f0004096.*10.*status 0", same=False),
+)
+def test_compressed_files_wait(bed, name):
+    """Such an image mounts; only reading a compressed file is refused."""
+    if cases.lab.PEER == "erofs_rs":
+        cases.check(bed, name)
+    else:
+        assert "f0065536" in cases.batch(bed).output(f"{name}/{cases.lab.PEER}")
