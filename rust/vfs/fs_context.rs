@@ -258,9 +258,8 @@ unsafe extern "C" fn parse_param<T: FileSystem>(
             // SAFETY: `fc` is live.
             if info.file.is_some() || unsafe { !(*fc).source.is_null() } {
                 // SAFETY: `fc` is live.
-                return Err(
-                    unsafe { FsContext::<T>::from_raw(fc) }.invalid(fmt!("Multiple sources"))
-                );
+                let call = unsafe { FsContext::<T>::from_raw(fc) };
+                return Err(call.invalid(fmt!("Multiple sources")));
             }
             // The caller puts the file only where it is still there.
             // SAFETY: the parameter holds a reference to an open file, which moves to us.

@@ -373,10 +373,7 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
             bindings::unlock_new_inode(raw);
         }
         // The reference lives on, as that of a ready inode.
-        Ok(InodeRef(
-            core::mem::ManuallyDrop::new(self).0,
-            PhantomData,
-        ))
+        Ok(InodeRef(core::mem::ManuallyDrop::new(self).0, PhantomData))
     }
 }
 

@@ -260,8 +260,7 @@ impl MetaReader<'_> {
 impl MappedMeta {
     /// Address of byte `pos`, which is in the page that was mapped.
     pub(crate) fn address(&self, pos: u64) -> *mut core::ffi::c_void {
-        self.base
-            .wrapping_byte_add(pos as usize & (PAGE_SIZE - 1))
+        self.base.wrapping_byte_add(pos as usize & (PAGE_SIZE - 1))
     }
 }
 
