@@ -4,7 +4,9 @@ must match what is expected of the C driver. All of them, from all test files,
 run in one boot a bed.
 
 A snippet sees $fs (the type), $m (a mount point), $img, $blob_img, $blob,
-$lz4_img, $dot_img (images), attach IMAGE (a loop device) and mnt OPTIONS [IMAGE]."""
+$lz4_img, $dot_img (images), attach IMAGE (a loop device), mnt OPTIONS [IMAGE] and
+show (the options of the mount). Program starts are dear in a guest: few."""
+import difflib
 import functools
 import re
 from dataclasses import dataclass
@@ -44,12 +46,14 @@ PRELUDE = """
 img={img} blob_img={blob_img} blob={blob} lz4_img={lz4_img} dot_img={dot_img} m=/mnt/m
 mkdir -p $m
 mnt() {{ dev=$(attach "${{2:-$img}}") && mount -i -t $fs -o "$1" $dev $m; }}
+show() {{
+	while read -r _ _ _ _ dir opts rest; do
+		[ "$dir" != $m ] || echo "$opts - ${{rest#*- }}"
+	done </proc/self/mountinfo
+}}
 clean() {{
-	umount $m/* 2>/dev/null
-	while umount $m 2>/dev/null; do :; done
+	umount -R $m
 	losetup -D
-	echo 0 >/sys/kernel/tracing/events/$fs/enable
-	echo 3 >/proc/sys/vm/drop_caches
 }} 2>/dev/null
 """
 
@@ -82,7 +86,8 @@ def check(bed, name):
     if case.same:
         want = neutral(b.output(f"{name}/erofs"))
         assert re.search(case.expect, want, re.S), f"the C driver says:\n{want}"
-        assert got == want
+        diff = "\n".join(difflib.unified_diff(want.splitlines(), got.splitlines(), "erofs", lab.PEER, n=1, lineterm=""))
+        assert got == want, diff
     else:
         assert re.search(case.expect, got, re.S), got
     return got

@@ -6,6 +6,7 @@ from cases import Case
 
 EVENTS = "/sys/kernel/tracing/events/$fs"
 TRACE = f"""
+echo 3 >/proc/sys/vm/drop_caches
 mnt ro
 cd /sys/kernel/tracing
 echo >trace

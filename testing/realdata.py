@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Images of real data, made once: a Debian root, the kernel's source as a tree
+and as one tar, and a very large directory."""
+import subprocess
+
+import images
+import lab
+
+ENTRIES = 100_000
+
+
+def debian():
+    """The image of `make run`, which makes it where it is missing."""
+    def made():
+        return sorted(images.CACHE.glob("debian-root-*.erofs"), key=lambda p: p.stat().st_mtime)
+    if not made():
+        p = subprocess.run(["tools/run", "check"], cwd=lab.TOP, capture_output=True, text=True)
+        assert made(), lab.tail(p.stdout + p.stderr)
+    return made()[-1]
+
+
+def linux_tree():
+    tree = subprocess.run(["tools/kernel", "source"], cwd=lab.TOP, check=True, text=True, stdout=subprocess.PIPE)
+    tree = tree.stdout.strip()
+    name = tree.rsplit("/", 1)[1]
+    return images.once(images.CACHE / f"{name}.img", lambda p: images.mkfs(p, ["-x-1"], tree))
+
+
+def _tar_dir(path):
+    path.mkdir()
+    packed, = (lab.Path("/usr/src")).glob("linux-source-*.tar.xz")
+    with open(path / "linux.tar", "wb") as out:
+        subprocess.run(["xz", "-dcT0", packed], stdout=out, check=True)
+
+
+def linux_tar(kind):
+    tree = images.once(images.CACHE / "linux-tar", _tar_dir)
+    args = {"plain": [], "chunked": ["--chunksize=65536"]}[kind]
+    return images.once(images.CACHE / f"linux-tar-{kind}.img", lambda p: images.mkfs(p, args, tree))
+
+
+def _crowd_tree(path):
+    (path / "crowd").mkdir(parents=True)
+    for i in range(ENTRIES):
+        (path / "crowd" / f"{i * 7919 % 1_000_003:07}-{'n' * (i % 30)}").touch()
+
+
+def crowd():
+    """From a directory: from a tar, mkfs.erofs takes minutes for it."""
+    tree = images.once(images.CACHE / f"crowd-{images.hashed(_crowd_tree)}", _crowd_tree)
+    return images.once(tree.with_suffix(".img"), lambda p: images.mkfs(p, [], tree))
+
+
+# name: image, treecmp options in `make test`, in `make test-full`
+SETS = {
+    "debian-root": (debian, "--every 100 --jobs 2", "--jobs 2"),
+    "linux-tree": (linux_tree, "--every 1000 --jobs 2", "--every 10 --jobs 2"),
+    "linux-tar-plain": (lambda: linux_tar("plain"), "--jobs 2", "--readers 2"),
+    "linux-tar-chunked": (lambda: linux_tar("chunked"), "--jobs 2", "--readers 2"),
+    "crowd": (crowd, "--every 5000 --jobs 2", "--every 100 --jobs 2"),
+}
