@@ -51,7 +51,7 @@ pub enum Place<'a> {
     Hole,
     /// From byte `addr` of a device on.
     Device {
-        /// The device; none is an I/O error, for example where a file is mounted.
+        /// The device; none where a file is mounted: extents are told of, but reading is an error.
         device: Option<BlockDevice<'a>>,
         /// Byte address.
         addr: u64,
@@ -175,7 +175,12 @@ unsafe extern "C" fn begin<M: Operations>(
             Place::Hole => to.type_ = bindings::IOMAP_HOLE as u16,
             Place::Device { device, addr } => {
                 to.type_ = bindings::IOMAP_MAPPED as u16;
-                to.bdev = device.ok_or(EIO)?.as_ptr();
+                to.bdev = match device {
+                    Some(device) => device.as_ptr(),
+                    // SAFETY: this is a step of a walk.
+                    None if unsafe { walk(iomap) }.is_some() => return Err(EIO),
+                    None => core::ptr::null_mut(),
+                };
                 to.addr = addr;
             }
             Place::Inline { meta, pos, device } => {
