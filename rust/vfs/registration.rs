@@ -223,8 +223,8 @@ unsafe impl<T: FileSystem> Sync for Registration<T> {}
 unsafe impl<T: FileSystem> Send for Registration<T> {}
 
 impl<T: FileSystem> Registration<T> {
-    /// Registers `T`. `EBUSY` if the name is taken, `ENOMEM` without an inode cache or a directory
-    /// in sysfs.
+    /// Registers `T`, in static memory, as lockdep has keys in it. `EBUSY` if the name is taken,
+    /// `ENOMEM` without an inode cache or a directory in sysfs.
     pub fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             cache: InodeCache::new()?,
@@ -268,6 +268,11 @@ impl<T: FileSystem> Registration<T> {
         // SAFETY: by the contract, `s_type` is the `fs` field of a pinned `Registration<T>`, which
         // lives as long as any superblock of it: the module is pinned by the mount.
         unsafe { &*kernel::container_of!(Opaque::cast_from((*sb).s_type), Self, fs) }
+    }
+
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn as_raw(&self) -> *mut bindings::file_system_type {
+        self.fs.get()
     }
 
     /// The inode cache of the type that `sb` belongs to.

@@ -52,6 +52,8 @@ pub mod readahead;
 pub mod registration;
 pub mod super_block;
 pub mod sysfs;
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
 pub mod trace;
 pub mod xattr;
 

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! KUnit tests of the wrappers, run when the module is loaded into a kernel with KUnit.
+
+mod bio;
+mod filesystem;
+mod folio;
+mod inode;
+mod options;

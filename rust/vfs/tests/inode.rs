@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The life of an inode.
+
+use super::filesystem::*;
+use crate::{
+    bindings,
+    inode::{
+        Found,
+        Kind, //
+    },
+    FileSystem, //
+};
+use kernel::prelude::*;
+
+/// A key that nothing else has.
+const KEY: u64 = 100;
+
+/// Lets what was dropped under RCU go.
+fn grace() {
+    // SAFETY: may sleep here.
+    unsafe { bindings::rcu_barrier() };
+}
+
+#[kunit_tests(vfs_inode)]
+mod suite {
+    use super::*;
+
+    #[test]
+    fn new_becomes_ready() -> Result {
+        let before = dropped();
+        with_mount(|mount| {
+            let sb = mount.super_block();
+            let Found::New(new) = sb.iget5(KEY, KEY)? else {
+                return Err(EEXIST);
+            };
+            let inode = init_file(new, 1)?;
+            assert_eq!(inode.key(), KEY);
+            assert_eq!(inode.size(), SIZE);
+            let Found::Ready(again) = sb.iget5(KEY, KEY)? else {
+                return Err(ENOENT);
+            };
+            assert!(core::ptr::eq(&*again, &*inode));
+            Ok(())
+        })?;
+        grace();
+        // This one and the root.
+        assert_eq!(dropped() - before, 2);
+        Ok(())
+    }
+
+    #[test]
+    fn dropped_new_leaves_the_hash() -> Result {
+        let before = dropped();
+        with_mount(|mount| {
+            let sb = mount.super_block();
+            for _ in 0..3 {
+                assert!(matches!(sb.iget5(KEY, KEY)?, Found::New(_)));
+            }
+            TestFs::iget(sb, KEY)?;
+            Ok(())
+        })?;
+        grace();
+        // Those that failed had no data.
+        assert_eq!(dropped() - before, 2);
+        Ok(())
+    }
+
+    #[test]
+    fn kind_must_fit_the_mode() -> Result {
+        let before = dropped();
+        with_mount(|mount| {
+            let sb = mount.super_block();
+            let Found::New(new) = sb.iget5(KEY, KEY)? else {
+                return Err(EEXIST);
+            };
+            let kind = Kind::regular::<Nodes, Nodes>();
+            let result = new.init(Data, &attributes(bindings::S_IFDIR, 1), kind);
+            assert_eq!(result.map(|_| ()), Err(EINVAL));
+            assert!(matches!(sb.iget5(KEY, KEY)?, Found::New(_)));
+            Ok(())
+        })?;
+        grace();
+        assert_eq!(dropped() - before, 2);
+        Ok(())
+    }
+
+    #[test]
+    fn data_is_dropped_once_after_rcu() -> Result {
+        let before = dropped();
+        with_mount(|mount| {
+            let sb = mount.super_block();
+            let Found::New(new) = sb.iget5(KEY, KEY)? else {
+                return Err(EEXIST);
+            };
+            // Without a link it is evicted with the last reference.
+            let inode = init_file(new, 0)?;
+            grace();
+            assert_eq!(dropped(), before);
+            drop(inode);
+            grace();
+            assert_eq!(dropped() - before, 1);
+            assert!(matches!(sb.iget5(KEY, KEY)?, Found::New(_)));
+            Ok(())
+        })?;
+        grace();
+        assert_eq!(dropped() - before, 2);
+        Ok(())
+    }
+
+    #[test]
+    fn internal_inodes_go_with_the_mount() -> Result {
+        let before = dropped();
+        with_mount(|mount| {
+            let sb = mount.super_block();
+            sb.set_internal(0, TestFs::iget(sb, KEY)?)?;
+            assert_eq!(sb.set_internal(0, TestFs::iget(sb, KEY)?), Err(EBUSY));
+            assert_eq!(sb.internal(0).map(|inode| inode.key()), Some(KEY));
+            assert!(sb.internal(1).is_none());
+            Ok(())
+        })?;
+        grace();
+        assert_eq!(dropped() - before, 2);
+        Ok(())
+    }
+}
