@@ -29,6 +29,7 @@ use core::{
 };
 use kernel::{
     error::from_result,
+    page::PAGE_SIZE,
     prelude::*, //
 };
 
@@ -56,7 +57,7 @@ pub enum Place<'a> {
         /// Byte address.
         addr: u64,
     },
-    /// Among the metadata. The range ends with the file and does not cross a page there.
+    /// Among the metadata. The range ends with the file, and crosses no page there nor in the file.
     Inline {
         /// Where the metadata is read from.
         meta: MetaReader<'a>,
@@ -67,13 +68,24 @@ pub enum Place<'a> {
     },
 }
 
+impl Mapping<'_> {
+    /// Whether byte `pos` is in the range, and the range in one page where its data is inline.
+    fn holds(&self, pos: u64) -> bool {
+        let end = match self.place {
+            Place::Inline { .. } => (self.offset | (PAGE_SIZE as u64 - 1)).saturating_add(1),
+            _ => u64::MAX,
+        };
+        self.offset <= pos && pos - self.offset < self.length && self.length <= end - self.offset
+    }
+}
+
 /// A way to map files.
 pub trait Operations: 'static {
     /// The filesystem whose inodes it maps.
     type FileSystem: crate::FileSystem;
 
     /// Maps the bytes of `inode` from `pos` on, `len` of which are wanted; more or less may be
-    /// mapped. Past the end of the file the length is 0. May sleep.
+    /// mapped, but at least byte `pos`. Past the end of the file there is a hole. May sleep.
     fn map(inode: &Inode<Self::FileSystem>, pos: u64, len: u64) -> Result<Mapping<'_>>;
 
     /// Called before a folio is filled, for tracing; `range` gives its bytes in the file.
@@ -167,6 +179,10 @@ unsafe extern "C" fn begin<M: Operations>(
         // SAFETY: as the function's contract says.
         let (inode, to) = unsafe { (Inode::from_raw(inode), &mut *iomap) };
         let mapping = M::map(inode, pos as u64, len as u64)?;
+        // iomap takes these as given, and copies inline data by them.
+        if !mapping.holds(pos as u64) {
+            return Err(EIO);
+        }
         to.offset = mapping.offset as i64;
         to.length = mapping.length;
         to.flags = 0;
