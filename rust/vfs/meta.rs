@@ -6,8 +6,9 @@
 //! files can be written behind a mount. So no reference into it is ever handed out: [`MetaReader`]
 //! makes a copy, and what was checked on the copy stays true.
 //!
-//! The page cache of a directory or symlink is another matter: only this module fills it, once, and
-//! nobody can map or write it. [`FolioBytes`] lends it out without a copy.
+//! The page cache of a directory is another matter: only this module fills it, once, and nobody can
+//! map or write it. [`FolioBytes`] lends it out without a copy. (Into that of a symlink the VFS
+//! writes: the NUL behind the target.)
 
 use crate::{
     bdev::BackingFile,
@@ -75,7 +76,7 @@ unsafe fn read_folio(mapping: *mut bindings::address_space, pos: u64) -> Result<
     let folio = unsafe {
         bindings::read_cache_folio(
             mapping,
-            (pos >> PAGE_SHIFT) as usize,
+            usize::try_from(pos >> PAGE_SHIFT).map_err(|_| EIO)?,
             None,
             core::ptr::null_mut(),
         )
@@ -122,7 +123,8 @@ impl<'a> MetaReader<'a> {
                 _ => unsafe {
                     let folio = read_folio(mapping, at)?;
                     let start = helpers::folio_pos(folio.0.as_ptr()) as u64;
-                    let end = start + helpers::folio_size(folio.0.as_ptr()) as u64;
+                    let size = helpers::folio_size(folio.0.as_ptr()) as u64;
+                    let end = start.checked_add(size).ok_or(EIO)?;
                     Cached { folio, start, end }
                 },
             };
@@ -145,16 +147,16 @@ impl<'a> MetaReader<'a> {
     }
 }
 
-/// The page cache of a directory or a symlink.
+/// The page cache of a directory.
 ///
 /// # Invariants
 ///
-/// The mapping is that of a ready directory or symlink that lives for `'a`; it has a `read_folio`,
-/// and none of its operations writes to an uptodate folio, as all are of this crate.
+/// The mapping is that of a ready directory that lives for `'a`; it has a `read_folio`, and none of
+/// its operations writes to an uptodate folio, as all are of this crate.
 #[derive(Clone, Copy)]
 pub struct Pages<'a>(NonNull<bindings::address_space>, PhantomData<&'a ()>);
 
-/// Bytes in the page cache of a directory or a symlink.
+/// Bytes in the page cache of a directory.
 ///
 /// # Invariants
 ///
@@ -184,7 +186,7 @@ impl Pages<'_> {
         // SAFETY: by the invariants.
         let folio = unsafe { read_folio(self.0.as_ptr(), pos)? };
         // SAFETY: the folio holds the page that `pos` is in. `NewInode::init` keeps folios of
-        // directories and symlinks out of high memory, so it is mapped.
+        // directories out of high memory, so it is mapped.
         let bytes = unsafe { helpers::folio_pos_address(folio.0.as_ptr(), pos as i64) };
         // INVARIANT: `read_cache_folio` gives uptodate folios; the rest was just seen.
         Ok(FolioBytes {
@@ -245,7 +247,7 @@ impl MetaReader<'_> {
                 })
             }
             Origin::File(file) => {
-                let mut copy = KBox::new([0u8; PAGE_SIZE], GFP_KERNEL)?;
+                let mut copy = KBox::init(pin_init::init_zeroed::<[u8; PAGE_SIZE]>(), GFP_KERNEL)?;
                 file.read(pos, &mut copy[offset..offset + len as usize])?;
                 Ok(MappedMeta {
                     base: copy.as_mut_ptr().cast(),
