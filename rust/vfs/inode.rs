@@ -139,21 +139,13 @@ impl<T: FileSystem> Inode<T> {
         unsafe { (*self.as_ptr()).i_mode }
     }
 
-    /// The page cache of a directory or symlink, to look at in place; `EINVAL` for other kinds.
+    /// The page cache of a directory, to look at in place; `EINVAL` for other kinds.
     pub fn pages(&self) -> Result<Pages<'_>> {
-        let ifmt = u32::from(self.mode()) & bindings::S_IFMT;
-        if ifmt != bindings::S_IFDIR && ifmt != bindings::S_IFLNK {
+        if u32::from(self.mode()) & bindings::S_IFMT != bindings::S_IFDIR {
             return Err(EINVAL);
         }
-        // SAFETY: a ready inode of one of these types; those without a page cache of their own have
-        // `empty_aops`, which is looked at here.
-        unsafe {
-            let mapping = (*self.as_ptr()).i_mapping;
-            if (*(*mapping).a_ops).read_folio.is_none() {
-                return Err(EINVAL);
-            }
-            Ok(Pages::new(mapping))
-        }
+        // SAFETY: a ready directory, to which `Kind` gives operations with a `read_folio`.
+        Ok(unsafe { Pages::new((*self.as_ptr()).i_mapping) })
     }
 
     /// Reads its content through its page cache; for kinds that have one.
@@ -359,7 +351,10 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
                     helpers::inode_set_cached_link(raw, link, len);
                 }
                 Content::Mapped(aops) => {
-                    (*raw).__bindgen_anon_3.i_fop = kind.file;
+                    // Symlinks keep those that cannot be opened.
+                    if !kind.file.is_null() {
+                        (*raw).__bindgen_anon_3.i_fop = kind.file;
+                    }
                     (*(*raw).i_mapping).a_ops = aops;
                     if ifmt != bindings::S_IFREG {
                         bindings::inode_nohighmem(raw);
