@@ -174,6 +174,7 @@ fn open_devices(
 
 impl FileSystem for Erofs {
     const NAME: &'static CStr = c"erofs_rs";
+    const MAGIC: u32 = MAGIC;
     const BACKING: Backing = Backing::BlockDeviceOrFile;
     const ALLOW_IDMAP: bool = true;
     const PARAMETERS: &'static [Spec] = options::PARAMETERS;
@@ -198,7 +199,6 @@ impl FileSystem for Erofs {
         options: Options,
         fc: &FsContext<Self>,
     ) -> Result<SbInfo> {
-        sb.set_magic(MAGIC);
         sb.set_block_size(PAGE_SIZE as u32)
             .inspect_err(|_| fc.error(fmt!("failed to set initial blksize")))?;
         let format = read_super_block(sb)?;
@@ -276,7 +276,6 @@ impl FileSystem for Erofs {
     fn statfs(sb: &SuperBlock<Self>) -> StatFs {
         let info = sb.data();
         StatFs {
-            magic: MAGIC,
             blocks: info.blocks,
             files: u64::MAX,
             files_free: u64::MAX - info.format.inos,

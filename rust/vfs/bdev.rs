@@ -165,42 +165,29 @@ impl BackingFile {
         unsafe { (*(*self.inode()).i_sb).s_stack_depth }
     }
 
-    /// Whether it lies on a superblock of the same type that is itself backed by a file.
-    pub(crate) fn is_nested(&self, ops: *const bindings::super_operations) -> bool {
+    /// Whether it lies on a superblock of this magic number that is itself backed by a file. Drivers
+    /// of one format have one number, and may add nothing to the depth of the stack.
+    pub(crate) fn is_nested(&self, magic: u32) -> bool {
         // SAFETY: an open file has an inode with a superblock.
         unsafe {
             let sb = (*self.inode()).i_sb;
-            core::ptr::eq((*sb).s_op, ops) && (*sb).s_bdev.is_null()
+            (*sb).s_magic == magic as usize && (*sb).s_bdev.is_null()
         }
     }
 
     /// Fills `buf` from byte `pos` on. `EIO` where the file is shorter. May sleep.
     pub(crate) fn read(&self, pos: u64, buf: &mut [u8]) -> Result {
-        // SAFETY: `buf` is writable for its length.
-        unsafe { self.read_raw(pos, buf.as_mut_ptr(), buf.len()) }
-    }
-
-    /// As [`BackingFile::read`], into memory that may be shared.
-    ///
-    /// # Safety
-    ///
-    /// `to` is writable for `len` bytes.
-    pub(crate) unsafe fn read_raw(&self, pos: u64, to: *mut u8, len: usize) -> Result {
-        let mut pos = i64::try_from(pos).map_err(|_| EIO)?;
-        let _opener = self.as_opener();
-        let mut done = 0;
-        while done < len {
-            // SAFETY: the file is open for reading; the rest of the range is writable.
-            let n = unsafe {
-                bindings::kernel_read(self.0.as_ptr(), to.add(done).cast(), len - done, &mut pos)
-            };
-            match usize::try_from(n) {
-                Ok(0) => return Err(EIO),
-                Ok(n) => done += n,
-                Err(_) => return Err(Error::from_errno(n as i32)),
-            }
+        let mut iter = bindings::iov_iter::default();
+        let segment = bindings::kvec {
+            iov_base: buf.as_mut_ptr().cast(),
+            iov_len: buf.len(),
+        };
+        // SAFETY: `buf` is writable for its length, and lives longer than the iterator, as does
+        // `segment`.
+        unsafe {
+            bindings::iov_iter_kvec(&mut iter, ITER_DEST, &segment, 1, buf.len());
+            self.read_iter(pos, &mut iter)
         }
-        Ok(())
     }
 
     /// Reads from byte `pos` on into all segments of `bio`. `EIO` where the file is shorter. May
@@ -211,8 +198,22 @@ impl BackingFile {
     /// The segments of `bio` are writable memory, and are not used otherwise.
     pub(crate) unsafe fn read_bio(&self, pos: u64, bio: *mut bindings::bio) -> Result {
         let mut iter = bindings::iov_iter::default();
+        // SAFETY: as the contract says.
+        unsafe {
+            let (len, segments) = ((*bio).bi_iter.bi_size as usize, (*bio).bi_vcnt.into());
+            bindings::iov_iter_bvec(&mut iter, ITER_DEST, (*bio).bi_io_vec, segments, len);
+            self.read_iter(pos, &mut iter)
+        }
+    }
+
+    /// Fills `iter` from byte `pos` on. `EIO` where the file is shorter. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// `iter` is over writable memory that is not used otherwise.
+    unsafe fn read_iter(&self, pos: u64, iter: &mut bindings::iov_iter) -> Result {
         // No flags of the file: it is read through its page cache even if it was opened for direct
-        // I/O, which folios at any offset are not aligned for. And no completion: it waits.
+        // I/O, which memory at any address is not aligned for. And no completion: it waits.
         let mut iocb = bindings::kiocb {
             ki_filp: self.0.as_ptr(),
             ki_pos: i64::try_from(pos).map_err(|_| EIO)?,
@@ -221,22 +222,17 @@ impl BackingFile {
             ..Default::default()
         };
         let _opener = self.as_opener();
-        // SAFETY: the file is open; the segments are as the contract says, and not used any more
-        // when this returns.
-        let (len, n) = unsafe {
-            let len = (*bio).bi_iter.bi_size as usize;
-            let segments = (*bio).bi_vcnt.into();
-            bindings::iov_iter_bvec(&mut iter, ITER_DEST, (*bio).bi_io_vec, segments, len);
-            (
-                len,
-                bindings::vfs_iocb_iter_read(self.0.as_ptr(), &mut iocb, &mut iter),
-            )
-        };
-        match usize::try_from(n) {
-            Ok(n) if n == len => Ok(()),
-            Ok(_) => Err(EIO),
-            Err(_) => Err(Error::from_errno(n as i32)),
+        // SAFETY: the file is open; the memory is as the contract says, and not used any more when
+        // this returns.
+        while unsafe { helpers::iov_iter_count(iter) } != 0 {
+            // SAFETY: as above.
+            match unsafe { bindings::vfs_iocb_iter_read(self.0.as_ptr(), &mut iocb, iter) } {
+                0 => return Err(EIO),
+                n if n < 0 => return Err(Error::from_errno(n as i32)),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     /// Acts with the credentials of who opened the file, until the result is dropped.

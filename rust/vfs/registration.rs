@@ -72,6 +72,9 @@ pub trait FileSystem: Sized + Send + Sync + 'static {
     /// Name of the type, as in `mount -t NAME`.
     const NAME: &'static CStr;
 
+    /// Magic number of its superblocks, as in `statfs(2)`.
+    const MAGIC: u32;
+
     /// What its superblocks stand on.
     const BACKING: Backing;
 

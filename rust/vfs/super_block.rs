@@ -117,8 +117,6 @@ pub type DeviceId = usize;
 
 /// Result of `statfs(2)`. Nothing is ever free on a read-only filesystem.
 pub struct StatFs {
-    /// Magic number of the type.
-    pub magic: u32,
     /// Size in blocks of the superblock's block size.
     pub blocks: u64,
     /// Number of inodes there could be.
@@ -301,11 +299,6 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
         Ok(())
     }
 
-    /// Sets the magic number that `statfs(2)` and `/proc` know the type by.
-    pub fn set_magic(&mut self, magic: u32) {
-        self.raw().s_magic = magic as usize;
-    }
-
     /// Sets the UUID.
     pub fn set_uuid(&mut self, uuid: &[u8; 16]) {
         // SAFETY: the superblock is ours, the UUID as long as said.
@@ -393,6 +386,7 @@ pub(crate) unsafe extern "C" fn fill_super<T: FileSystem>(
             )
         };
         raw.s_op = Tables::<T>::SUPER;
+        raw.s_magic = T::MAGIC as usize;
         raw.s_flags |= (SB_RDONLY | SB_NOATIME) as usize;
         raw.s_maxbytes = bindings::VFS_MAX_LFS_FILESIZE;
         raw.s_time_gran = 1;
@@ -407,7 +401,7 @@ pub(crate) unsafe extern "C" fn fill_super<T: FileSystem>(
         };
         if let Some(file) = &new.info.file {
             // No depth is added to the stack, so a file on any stacked filesystem is refused.
-            if file.is_nested(Tables::<T>::SUPER) || file.stack_depth() != 0 {
+            if file.is_nested(T::MAGIC) || file.stack_depth() != 0 {
                 crate::err!(&new, "file-backed mounts cannot be applied to stacked fses");
                 return Err(ENOTBLK);
             }
@@ -501,7 +495,7 @@ unsafe extern "C" fn statfs<T: FileSystem>(
         )
     };
     let stat = T::statfs(sb);
-    buf.f_type = stat.magic as isize;
+    buf.f_type = T::MAGIC as isize;
     buf.f_bsize = sb.block_size() as isize;
     buf.f_blocks = stat.blocks;
     buf.f_bfree = 0;

@@ -100,6 +100,7 @@ pub(super) const SIZE: u64 = 3 * kernel::page::PAGE_SIZE as u64;
 
 impl FileSystem for TestFs {
     const NAME: &'static CStr = c"vfs_test";
+    const MAGIC: u32 = 0;
     const BACKING: Backing = Backing::Nothing;
     const ALLOW_IDMAP: bool = false;
     const PARAMETERS: &'static [Spec] = &[
@@ -164,7 +165,6 @@ impl FileSystem for TestFs {
 
     fn statfs(_sb: &SuperBlock<Self>) -> StatFs {
         StatFs {
-            magic: 0,
             blocks: 0,
             files: 0,
             files_free: 0,
