@@ -205,6 +205,8 @@ impl<T> Drop for InodeCache<T> {
 
 /// A registered filesystem type with its inode cache and its directory in sysfs.
 ///
+/// It belongs into the module's own struct, which is dropped when no superblock of the type is left.
+///
 /// # Invariants
 ///
 /// `cache` and `directory` are there while `fs` is registered, and until every inode of the type

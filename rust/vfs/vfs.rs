@@ -14,7 +14,7 @@
 //! | [`dir`], [`dentry`] | `dir_context`, `dentry` | names are looked at under the parent's lock |
 //! | [`file`] | `file_operations` | one table a kind of file |
 //! | [`xattr`] | `xattr_handler` | names and values go out by a sink that knows the caller's room |
-//! | [`meta`] | page cache reads | bytes are copied out before they are looked at |
+//! | [`meta`] | page cache reads | bytes are copied out before they are looked at, but a directory's |
 //! | [`iomap`] | `iomap_ops` | one mapping a step; inline data is mapped only for that step |
 //! | [`address_space`], [`readahead`] | `address_space_operations` | folios not taken stay the page cache's |
 //! | [`folio`] | `folio` | a locked folio is ended exactly once, by its owner |
@@ -46,6 +46,7 @@ pub mod fs_context;
 pub mod hash;
 pub mod inode;
 pub mod iomap;
+mod kind;
 pub mod log;
 pub mod meta;
 pub mod readahead;
