@@ -12,7 +12,7 @@
 //! | [`super_block`] | `super_block` | data is set once, before any inode can reach it |
 //! | [`inode`] | `inode` | a new inode is either made ready or failed; its data is freed after RCU |
 //! | [`dir`], [`dentry`] | `dir_context`, `dentry` | names are looked at under the parent's lock |
-//! | [`file`] | `file_operations` | one table a kind of file |
+//! | [`mod@file`] | `file_operations` | one table a kind of file |
 //! | [`xattr`] | `xattr_handler` | names and values go out by a sink that knows the caller's room |
 //! | [`meta`] | page cache reads | bytes are copied out before they are looked at, but a directory's |
 //! | [`iomap`] | `iomap_ops` | one mapping a step; inline data is mapped only for that step |
