@@ -33,8 +33,7 @@ def test_fmt():
 
 @pytest.mark.parametrize("target", ["image", "super_block", "inode", "map", "xattr", "dir"])
 def test_fuzz(target):
-    """All parsers together take half a minute; the long run is recorded in
-    Documentation/testing.md."""
+    """All parsers together take half a minute; the long run is below."""
     out = run("rust/format/fuzz/run", "5", target)
     assert f"fuzz {target}: nothing found" in out
 
