@@ -150,7 +150,7 @@ fn mounts(opt: &Options, dev: &CStr, dir: &CStr) -> Result<()> {
         let (got, injected) = with_fault(n, mount)?;
         match got {
             Ok(_) => {
-                let rec: Record = probe::probe(dir);
+                let rec: Record = probe::probe(dir, None);
                 if rec.0.is_empty() {
                     bail!("mount with fault {n}: nothing there");
                 }

@@ -79,7 +79,8 @@ fn compare(a: PathBuf, b: PathBuf, options: &compare::Options) -> bool {
 }
 
 fn errno(fstype: &str, device: String, dir: String) -> anyhow::Result<()> {
-    for (op, got) in hostile::ask(fstype, &CString::new(device)?, &CString::new(dir)?)?.0 {
+    let (device, dir) = (CString::new(device)?, CString::new(dir)?);
+    for (op, got) in hostile::ask(fstype, &device, &dir, c"", None)?.0 {
         println!("{op}: {}", got.show(None));
     }
     Ok(())

@@ -5,10 +5,13 @@
 use crate::record::{field, Obs, Record};
 use crate::{dir, file, observe, sys};
 use std::ffi::CStr;
+use std::os::fd::{AsRawFd, OwnedFd};
 
-const NODES: usize = 12;
-const DEPTH: usize = 5;
-const ENTRIES: usize = 40;
+const NODES: usize = 15;
+const DEPTH: usize = 4;
+/// Of a directory; more are listed, but not all asked about.
+const ALL: usize = 16;
+const ENTRIES: usize = 100;
 
 fn show(rel: &[u8], op: &str) -> String {
     format!("{op} /{}", rel.escape_ascii())
@@ -31,35 +34,61 @@ fn list(path: &CStr) -> (Vec<dir::Entry>, sys::Res<i64>) {
     (all, Ok(0))
 }
 
-fn regular(rec: &mut Record, rel: &[u8], path: &CStr, size: i64) {
+/// Ways to look at a file that cost more: each mutant gets all of them, or one.
+pub const WAYS: usize = 5;
+
+fn way(rec: &mut Record, rel: &[u8], path: &CStr, fd: &OwnedFd, size: i64, nth: usize) {
+    let mut put = |op: &str, got: Obs| rec.put(show(rel, op), got);
+    match nth {
+        0 => put("mmap", sys::mmap_read(fd, 0, 8192, libc::MAP_SHARED).into()),
+        1 => {
+            put("seek_hole", sys::lseek(fd, 0, libc::SEEK_HOLE).into());
+            put("seek_data", sys::lseek(fd, size / 2, libc::SEEK_DATA).into());
+        }
+        2 => put("fiemap", file::fiemap_once(fd, 0, u64::MAX, 0, 8).into()),
+        3 => {
+            let mut page = Box::new(sys::Aligned([0; 1 << 17]));
+            let fd = sys::open(path, libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_DIRECT);
+            let got = fd.and_then(|fd| sys::pread(&fd, &mut page.0[..8192], 0));
+            put("direct", got.map(|n| page.0[..n].to_vec()).into());
+        }
+        _ => {
+            let mut buf = vec![0u8; 8192];
+            let got = sys::pread(fd, &mut buf, size / 2);
+            put("pread@half", got.map(|n| buf[..n].to_vec()).into());
+        }
+    }
+}
+
+fn regular(rec: &mut Record, rel: &[u8], path: &CStr, size: i64, only: Option<usize>) {
     let fd = match sys::open(path, libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK) {
         Ok(fd) => fd,
         Err(e) => return rec.put(show(rel, "open"), Obs::Errno(e)),
     };
-    let mut buf = vec![0u8; 32768];
-    for off in [0, size / 2] {
+    let mut buf = vec![0u8; 16384];
+    for off in [0, size - 1] {
         let got = sys::pread(&fd, &mut buf, off);
-        rec.put(
-            show(rel, &format!("pread@{off}")),
-            got.map(|n| buf[..n].to_vec()),
-        );
+        let op = format!("pread@{off}");
+        rec.put(show(rel, &op), got.map(|n| buf[..n].to_vec()));
     }
-    rec.put(
-        show(rel, "mmap"),
-        sys::mmap_read(&fd, 0, 8192, libc::MAP_SHARED),
-    );
-    rec.put(show(rel, "seek_hole"), sys::lseek(&fd, 0, libc::SEEK_HOLE));
-    rec.put(
-        show(rel, "fiemap"),
-        file::fiemap_once(&fd, 0, u64::MAX, 0, 8),
-    );
-    let mut page = Box::new(sys::Aligned([0; 1 << 17]));
-    let direct = sys::open(path, libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_DIRECT);
-    let got = direct.and_then(|fd| sys::pread(&fd, &mut page.0[..8192], 0));
-    rec.put(show(rel, "direct"), got.map(|n| page.0[..n].to_vec()));
+    for nth in (0..WAYS).filter(|n| only.is_none_or(|o| o == *n)) {
+        way(rec, rel, path, &fd, size, nth);
+    }
 }
 
-fn node(rec: &mut Record, rel: &[u8], path: &CStr) -> u32 {
+/// Opened again by its handle, the inode is the same.
+fn handle(path: &CStr, root: &CStr) -> sys::Res<Vec<i64>> {
+    let mut handle = sys::name_to_handle(path, 128, 0)?;
+    let mount = sys::open(root, libc::O_RDONLY | libc::O_DIRECTORY)?;
+    let fd = sys::open_by_handle(&mount, &mut handle, libc::O_PATH)?;
+    let st = sys::statx(fd.as_raw_fd(), c"", libc::AT_EMPTY_PATH, 0x7ff)?;
+    let fields = ["ino", "mode", "size"];
+    Ok(fields.map(|f| field(&st, f) as i64).to_vec())
+}
+
+/// The type, as it is in the mode.
+fn node(rec: &mut Record, rel: &[u8], path: &CStr, root: &CStr, only: Option<usize>) -> u32 {
+    const ROOM: usize = 1 << 16;
     let st = observe::statx(path);
     let (mode, size) = st.as_ref().map_or((0, 0), |s| {
         (field(s, "mode") as u32, field(s, "size") as i64)
@@ -69,29 +98,31 @@ fn node(rec: &mut Record, rel: &[u8], path: &CStr) -> u32 {
     if failed {
         return 0;
     }
-    let list = observe::xattr_names(path);
+    let list = sys::listxattr(path, ROOM);
     rec.put(show(rel, "listxattr"), list.clone());
-    for name in observe::names_in(&list.unwrap_or_default()).take(8) {
+    for name in observe::names_in(&list.unwrap_or_default().1).take(6) {
         let what = format!("getxattr({})", name.escape_ascii());
-        rec.put(show(rel, &what), observe::xattr(path, &sys::cstr(name)));
+        let got = sys::getxattr(path, &sys::cstr(name), ROOM);
+        rec.put(show(rel, &what), got);
     }
-    rec.put(
-        show(rel, "getxattr(user.a)"),
-        observe::xattr(path, c"user.a"),
-    );
-    rec.put(
-        show(rel, "acl"),
-        observe::xattr(path, c"system.posix_acl_access"),
-    );
+    // Whether it is listed or not; the listing may stop early.
+    for name in [c"user.shared", c"trusted.overlay.missing"] {
+        let what = format!("getxattr({})", name.to_string_lossy());
+        rec.put(show(rel, &what), sys::getxattr(path, name, 100));
+    }
+    if only.is_none_or(|n| n == WAYS - 1) {
+        rec.put(show(rel, "handle"), handle(path, root));
+    }
     match mode & libc::S_IFMT {
-        libc::S_IFREG => regular(rec, rel, path, size),
+        libc::S_IFREG => regular(rec, rel, path, size, only),
         libc::S_IFLNK => rec.put(show(rel, "readlink"), sys::readlink(path, 8192)),
         _ => {}
     }
     mode & libc::S_IFMT
 }
 
-pub fn probe(root: &CStr) -> Record {
+/// What the mount at `root` says; of the costly ways to look at files `only` that one.
+pub fn probe(root: &CStr, only: Option<usize>) -> Record {
     let mut rec = Record::default();
     let mut todo = vec![(vec![], 0usize)];
     let mut next = 0;
@@ -104,7 +135,7 @@ pub fn probe(root: &CStr) -> Record {
         } else {
             sys::join(root, &rel)
         };
-        if node(&mut rec, &rel, &path) != libc::S_IFDIR {
+        if node(&mut rec, &rel, &path, root, only) != libc::S_IFDIR {
             continue;
         }
         let (entries, end) = list(&path);
@@ -118,10 +149,12 @@ pub fn probe(root: &CStr) -> Record {
             let st = observe::statx(&sys::join(&path, name)).map(|_| 0i64);
             rec.put(show(&rel, "lookup"), st);
         }
-        for e in entries
-            .iter()
-            .filter(|e| e.name != b"." && e.name != b".." && depth < DEPTH)
-        {
+        // Of many, those at the ends and in the middle.
+        let last = entries.len().saturating_sub(1);
+        let some = entries.iter().enumerate().filter(|(n, _)| {
+            last < ALL || *n < 3 || *n == last
+        });
+        for (_, e) in some.filter(|(_, e)| e.name != b"." && e.name != b".." && depth < DEPTH) {
             let slash: &[u8] = if rel.is_empty() { b"" } else { b"/" };
             todo.push(([rel.as_slice(), slash, &e.name].concat(), depth + 1));
         }

@@ -389,6 +389,12 @@ pub fn umount(dir: &CStr) -> Res<i64> {
     call!(libc::umount2(dir.as_ptr(), 0))
 }
 
+/// This program ends after so many seconds, 0 for never.
+pub fn alarm(seconds: u32) {
+    // SAFETY: no memory is involved.
+    unsafe { libc::alarm(seconds) };
+}
+
 /// The errno's name, as the kernel spells it.
 pub fn errname(e: i32) -> String {
     const NAMES: &[(i32, &str)] = &[
