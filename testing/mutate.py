@@ -326,7 +326,7 @@ SEEDS = {
     "prefix-packed": PREFIXES,
     "metabox": ("-b512", "-m512", *PREFIXES),
 }
-COUNTS = {"super": 45, "inode": 60, "dirent": 25, "symlink": 4, "chunk": 24, "xattr": 26, "prefix": 14, "device": 14,
+COUNTS = {"super": 40, "inode": 52, "dirent": 20, "symlink": 4, "chunk": 20, "xattr": 20, "prefix": 14, "device": 14,
           "pair": 12, "cut": 6, "noise": 8}
 
 

@@ -337,7 +337,8 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
             let Time { sec, nsec } = attributes.time;
             helpers::inode_set_mtime(raw, sec, nsec as isize);
             helpers::inode_set_ctime(raw, sec, nsec as isize);
-            helpers::inode_set_atime(raw, sec, nsec as isize);
+            // The nanoseconds may be a second and more; setting the ctime puts that right.
+            helpers::inode_set_atime(raw, (*raw).i_ctime_sec, (*raw).i_ctime_nsec as isize);
             if attributes.no_acl {
                 helpers::cache_no_acl(raw);
             }
