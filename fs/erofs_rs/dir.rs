@@ -132,6 +132,8 @@ impl Operations for Directory {
                 if !cursor.emit(entry.name, ino, dir::d_type(entry.file_type)) {
                     return Ok(());
                 }
+                // Where an entry after it is bad, this one does not come again.
+                cursor.set_pos(start + u64::from(entry.offset + dir::DIRENT_SIZE));
             }
             cursor.set_pos(start + u64::from(size));
         }

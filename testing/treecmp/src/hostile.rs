@@ -44,7 +44,8 @@ fn attach(file: &File) -> Result<(OwnedFd, CString)> {
     const LOOP_CTL_GET_FREE: u64 = 0x4c82;
     const LOOP_CONFIGURE: u64 = 0x4c0a;
     const READ_ONLY_AUTOCLEAR: u32 = 1 | 4;
-    let control = sys::open(c"/dev/loop-control", libc::O_RDWR).map_err(Error::from_raw_os_error)?;
+    let control =
+        sys::open(c"/dev/loop-control", libc::O_RDWR).map_err(Error::from_raw_os_error)?;
     let n = sys::ioctl(&control, LOOP_CTL_GET_FREE, &mut []).map_err(Error::from_raw_os_error)?;
     let name = CString::new(format!("/dev/loop{n}"))?;
     let dev = sys::open(&name, libc::O_RDONLY).map_err(Error::from_raw_os_error)?;
@@ -57,7 +58,13 @@ fn attach(file: &File) -> Result<(OwnedFd, CString)> {
 }
 
 /// What one driver says of the device. Only the mount where it does not mount.
-pub fn ask(fstype: &str, dev: &CStr, dir: &CStr, options: &CStr, only: Option<usize>) -> Result<Record> {
+pub fn ask(
+    fstype: &str,
+    dev: &CStr,
+    dir: &CStr,
+    options: &CStr,
+    only: Option<usize>,
+) -> Result<Record> {
     let mut rec = Record::default();
     let mounted = sys::mount(dev, dir, &CString::new(fstype)?, MS_RDONLY, options);
     rec.put("mount", mounted);
@@ -103,7 +110,10 @@ impl Bench<'_> {
         let file = open.open(&self.file)?;
         file.write_all_at(image, 0)?;
         let (_attached, name) = if self.opt.files {
-            (None, CString::new(self.file.to_str().context("a plain path")?)?)
+            (
+                None,
+                CString::new(self.file.to_str().context("a plain path")?)?,
+            )
         } else {
             let (dev, name) = attach(&file)?;
             (Some(dev), name)
@@ -111,7 +121,8 @@ impl Bench<'_> {
         let mut answers = vec![];
         for fstype in &self.opt.types {
             // Whose doing it is that the kernel complains: it stands in its log.
-            self.log.write_all(format!("hostile: {id} {fstype}").as_bytes())?;
+            self.log
+                .write_all(format!("hostile: {id} {fstype}").as_bytes())?;
             answers.push(ask(fstype, &name, &self.dir, &self.options, only)?);
         }
         self.log.write_all(b"hostile: none")?;
@@ -124,8 +135,14 @@ pub fn run(opt: &Options) -> Result<()> {
     let base = std::fs::read(&opt.base)?;
     let dir = Path::new("/run/hostile");
     std::fs::create_dir_all(dir)?;
-    let extra = opt.device.as_ref().map(|d| attach(&File::open(d)?)).transpose()?;
-    let options = extra.as_ref().map_or("".into(), |(_, n)| format!("device={}", n.to_string_lossy()));
+    let extra = opt
+        .device
+        .as_ref()
+        .map(|d| attach(&File::open(d)?))
+        .transpose()?;
+    let options = extra.as_ref().map_or("".into(), |(_, n)| {
+        format!("device={}", n.to_string_lossy())
+    });
     let mut bench = Bench {
         opt,
         file: opt.work.join("mutant"),
