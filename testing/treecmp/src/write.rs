@@ -65,16 +65,11 @@ pub fn on_file(rec: &mut Record, path: &CStr) {
         rec.put("lease", sys::fcntl(&fd, libc::F_SETLEASE, libc::F_RDLCK));
         rec.put("unlease", sys::fcntl(&fd, libc::F_SETLEASE, libc::F_UNLCK));
         rec.put(
-            "lease/write",
-            sys::fcntl(&fd, libc::F_SETLEASE, libc::F_WRLCK),
-        );
-        rec.put(
             "direct later",
             sys::fcntl(&fd, libc::F_SETFL, libc::O_DIRECT),
         );
         rec.put("noatime", sys::fcntl(&fd, libc::F_SETFL, libc::O_NOATIME));
         rec.put("seals", sys::fcntl(&fd, libc::F_GET_SEALS, 0));
-        rec.put("write hint", sys::fcntl(&fd, libc::F_GETLEASE, 0));
     }
 }
 
