@@ -17,10 +17,13 @@ echo 0 >events/$fs/enable
 # The name and fields of each line, without the task, the CPU, the time and the device's number.
 LINES = "sed -nE 's/^.*: (erofs(_rs)?_[a-z_]+): dev = \\([0-9]+,[0-9]+\\),?/\\1/p' trace"
 
+# The same field may be declared, and the same value printed, in other words.
+SPELLING = r"""sed -E 's/erofs_(nid|blk|off)_t/u64/; s/^(print fmt: "[^"]*").*/\1/'"""
+
 
 @cases.register(
     Case("events", f"ls {EVENTS}", "erofs_lookup.*erofs_map_blocks_exit|erofs_fill_inode.*erofs_readahead"),
-    Case("formats", f"cd {EVENTS}; for e in */format; do echo $e; grep -v ^ID: $e; done | sed -E 's/erofs_(nid|blk|off)_t/u64/'", "field:.*nid"),
+    Case("formats", f"cd {EVENTS}; for e in */format; do echo $e; grep -v ^ID: $e; done | {SPELLING}", "field:.*nid"),
     Case("lookup", TRACE % "stat $m/sizes/f0004096 $m/sizes/none >/dev/null 2>&1" + LINES + "| grep lookup",
          "erofs_lookup.*f0004096"),
     Case("fill-inode", TRACE % "stat $m/links/sym10 $m/special/fifo >/dev/null" + LINES + "| grep fill_inode",
