@@ -25,8 +25,8 @@ TOLERATED = (
     (r".*nid=", r"stricter (statx|getdents|lookup) \S+: (a statx|0) \| EUCLEAN$",
      "of a nid from 2^59 on, the C driver loses bits, and finds another inode"),
 )
-# The kernel complains of the C driver: not shown to the kernel again.
-C_SPLATS = {}
+# What the C driver does not get through; the kernel does not see these.
+C_FAILS = {("48bit", "061:tail.format=0x9"): "does not come back to user space for a minute"}
 
 
 @functools.cache
@@ -37,7 +37,7 @@ def mutants(name):
 def run(bed, name):
     seed = SEEDS[name]
     todo = lab.scratch(f"hostile/{bed}-{name}")
-    todo.write_text("".join(m.line() + "\n" for m in mutants(name) if (name, m.name) not in C_SPLATS))
+    todo.write_text("".join(m.line() + "\n" for m in mutants(name) if (name, m.name) not in C_FAILS))
     log = todo.with_suffix(".log")
     how = ["--quick"] * (bed == "uml-debug") + ["--device", seed.device] * bool(seed.device)
     return lab.vm(bed, lab.treecmp(), "hostile", todo, "--base", seed.image, "--types", "erofs", lab.PEER, *how,
@@ -82,10 +82,16 @@ def test_mutants(bed, name):
     kept = "\n".join(keep(name, [i for i, _ in bad][:10]))
     assert result.status == 0, f"status {result.status} after {asked[-1:]}\n" + "\n".join(blame(log)[:10])
     assert "complete" in result.out.splitlines(), f"stopped at {asked[-1:]}\n{lab.tail(result.err)}"
-    assert asked == [m.name for m in mutants(name) if (name, m.name) not in C_SPLATS]
+    assert asked == [m.name for m in mutants(name) if (name, m.name) not in C_FAILS]
     assert not bad, f"{len(bad)} of {len(asked)} differ (C | {lab.PEER})\n" + "\n".join(
         f"{i} {what}" for i, what in bad[:40]) + f"\n{kept}"
 
 
 def test_there_are_enough():
     assert sum(len(mutants(name)) for name in SEEDS) >= 2000
+
+
+@pytest.mark.parametrize("name, mutant", C_FAILS)
+def test_left_out(name, mutant):
+    assert mutant in [m.name for m in mutants(name)], "it is no mutant any more"
+    pytest.skip(f"the C driver {C_FAILS[name, mutant]}")
