@@ -13,7 +13,7 @@ use crate::{
     trace,
     xattr::{
         self,
-        HEADER_LEN, //
+        HEAD_LEN, //
     },
     Erofs, //
 };
@@ -49,7 +49,7 @@ const RECORD_MAX: usize = 64;
 /// What stays in memory of an inode.
 pub(crate) struct InodeInfo {
     format: erofs_format::Inode,
-    pub(crate) xattr_header: xattr::Header,
+    pub(crate) xattr_head: xattr::Head,
 }
 
 impl core::ops::Deref for InodeInfo {
@@ -113,7 +113,7 @@ fn fill<'a>(
     trace::fill_inode(sb, nid, area);
     // The record, and the head of its xattr area where that is in the same block.
     let mut meta = super_block::meta(sb, area.source)?;
-    let mut buffer = [0; RECORD_MAX + HEADER_LEN];
+    let mut buffer = [0; RECORD_MAX + HEAD_LEN];
     let mut end = buffer.len().min(format.block.rest(area.pos) as usize);
     meta.read(area.pos, &mut buffer[..end]).inspect_err(|e| {
         vfs::err!(
@@ -129,9 +129,7 @@ fn fill<'a>(
         end = buffer.len();
     }
     let (inode, found) = erofs_format::Inode::parse(format, nid, &buffer[..len]).map_err(fault)?;
-    let xattr_header = buffer[len..end]
-        .first_chunk()
-        .filter(|_| inode.xattr_size != 0);
+    let xattr_head = xattr::Head::new(&buffer[len..end]);
 
     let kind = match found.file_type {
         FileType::Regular if inode.is_compressed() => Kind::unreadable::<Common>(),
@@ -164,11 +162,12 @@ fn fill<'a>(
             sec: found.mtime,
             nsec: found.mtime_nsec,
         },
-        no_acl: cfg!(CONFIG_FS_POSIX_ACL) && xattr::excludes_acl(sb, &inode, xattr_header),
+        no_acl: cfg!(CONFIG_FS_POSIX_ACL)
+            && (inode.xattr_size == 0 || xattr_head.excludes_acl(format)),
     };
     let info = InodeInfo {
         format: inode,
-        xattr_header: xattr::Header::new(xattr_header),
+        xattr_head,
     };
     new.init(info, &attributes, kind)
 }

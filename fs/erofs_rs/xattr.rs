@@ -14,6 +14,10 @@ use crate::{
     Erofs, //
 };
 use erofs_format::{
+    meta::{
+        BlockBits,
+        Source, //
+    },
     super_block::NAME_LEN,
     xattr::{
         self,
@@ -44,27 +48,46 @@ use vfs::{
 };
 
 /// Length of the header of an inode's xattr area, in bytes.
-pub(crate) const HEADER_LEN: usize = 12;
+const HEADER_LEN: usize = 12;
+
+/// How many bytes of shared ids are kept with an inode: most have one or two.
+const IDS_LEN: usize = 8;
+
+/// How much of an inode's xattr area is of use when the inode is read, in bytes.
+pub(crate) const HEAD_LEN: usize = HEADER_LEN + IDS_LEN;
 
 /// Bytes of a xattr entry before its name.
 const ENTRY_LEN: usize = 4;
 
-/// How many bytes of names or shared ids are looked at in one go.
+/// How many bytes of entries are read in one go.
+const WINDOW: usize = 128;
+
+/// How many bytes of shared ids are read in one go.
 const PIECE: usize = 64;
 
-/// The used bytes of an inode's xattr header, once they were read.
+/// What is kept in memory of the head of an inode's xattr area.
 ///
-/// The rest of the header is reserved. It is all in one word, so that readers need no lock; who
-/// comes first and second store the same.
-pub(crate) struct Header(Atomic<u64>);
+/// The used bytes of the header are in one word, so that readers need no lock; who comes first and
+/// second store the same. The rest of the header is reserved.
+pub(crate) struct Head {
+    header: Atomic<u64>,
+    ids: Option<[u8; IDS_LEN]>,
+}
 
-impl Header {
+impl Head {
     const READ: u64 = 1 << 63;
     const USED: usize = 5;
 
-    /// A header that was read, or is yet to be.
-    pub(crate) fn new(bytes: Option<&[u8; HEADER_LEN]>) -> Self {
-        Self(Atomic::new(bytes.map_or(0, Self::pack)))
+    /// Keeps what there is of the area's first bytes; the rest is read where it is needed.
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        let (header, ids) = match bytes.split_first_chunk() {
+            Some((header, ids)) => (Self::pack(header), ids.first_chunk().copied()),
+            None => (0, None),
+        };
+        Self {
+            header: Atomic::new(header),
+            ids,
+        }
     }
 
     fn pack(bytes: &[u8; HEADER_LEN]) -> u64 {
@@ -73,15 +96,21 @@ impl Header {
         u64::from_le_bytes(word) | Self::READ
     }
 
-    fn get(&self) -> Option<[u8; HEADER_LEN]> {
-        let word = self.0.load(Relaxed);
+    fn header(&self) -> Option<[u8; HEADER_LEN]> {
+        let word = self.header.load(Relaxed);
         let mut bytes = [0; HEADER_LEN];
         bytes[..Self::USED].copy_from_slice(&word.to_le_bytes()[..Self::USED]);
         (word & Self::READ != 0).then_some(bytes)
     }
 
-    fn set(&self, bytes: &[u8; HEADER_LEN]) {
-        self.0.store(Self::pack(bytes), Relaxed);
+    fn set_header(&self, bytes: &[u8; HEADER_LEN]) {
+        self.header.store(Self::pack(bytes), Relaxed);
+    }
+
+    /// Whether the header is known to show that there is no ACL.
+    pub(crate) fn excludes_acl(&self, format: &erofs_format::SuperBlock) -> bool {
+        let filter = self.header().map(|bytes| Filter::parse(format, &bytes));
+        matches!(filter, Some(Ok(Some(filter))) if filter.excludes_acl())
     }
 }
 
@@ -145,12 +174,12 @@ fn header(inode: &Inode<Erofs>) -> Result<Option<Xattrs>> {
     let Some(area) = Xattrs::header(info).map_err(fault)? else {
         return Ok(None);
     };
-    let bytes = match info.xattr_header.get() {
+    let bytes = match info.xattr_head.header() {
         Some(bytes) => bytes,
         None => {
             let mut bytes = [0; HEADER_LEN];
             super_block::read_area(sb, area, &mut bytes)?;
-            info.xattr_header.set(&bytes);
+            info.xattr_head.set_header(&bytes);
             bytes
         }
     };
@@ -159,60 +188,116 @@ fn header(inode: &Inode<Erofs>) -> Result<Option<Xattrs>> {
         .map_err(fault)
 }
 
+/// A part of metadata that was copied in one go, since entries stand close together.
+struct Window<'a> {
+    meta: MetaReader<'a>,
+    block: BlockBits,
+    start: u64,
+    len: usize,
+    bytes: [u8; WINDOW],
+}
+
+impl<'a> Window<'a> {
+    fn new(sb: &'a SuperBlock<Erofs>, source: Source) -> Result<Self> {
+        Ok(Self {
+            meta: super_block::meta(sb, source)?,
+            block: sb.data().format.block,
+            start: 0,
+            len: 0,
+            bytes: [0; WINDOW],
+        })
+    }
+
+    /// Where the window has all of the `len` bytes at `pos`.
+    fn find(&self, pos: u64, len: usize) -> Option<core::ops::Range<usize>> {
+        let skip = usize::try_from(pos.checked_sub(self.start)?).ok()?;
+        let end = skip.checked_add(len)?;
+        (end <= self.len).then_some(skip..end)
+    }
+
+    /// The `len` bytes at `pos`, or those of them that are in the same block.
+    fn part(&mut self, pos: u64, len: usize) -> Result<&[u8]> {
+        let found = match self.find(pos, len) {
+            Some(found) => found,
+            None => {
+                let ahead = WINDOW.min(self.block.rest(pos) as usize);
+                self.len = 0;
+                self.meta.read(pos, &mut self.bytes[..ahead])?;
+                self.start = pos;
+                self.len = ahead;
+                0..len.min(ahead)
+            }
+        };
+        Ok(&self.bytes[found])
+    }
+
+    /// Fills `to` from byte `pos` on.
+    fn read(&mut self, pos: u64, to: &mut [u8]) -> Result {
+        match self.find(pos, to.len()) {
+            Some(found) => {
+                to.copy_from_slice(&self.bytes[found]);
+                Ok(())
+            }
+            None => self.meta.read(pos, to),
+        }
+    }
+
+    /// Whether `expected` stands at `pos`.
+    fn matches(&mut self, mut pos: u64, mut expected: &[u8]) -> Result<bool> {
+        while !expected.is_empty() {
+            let part = self.part(pos, expected.len().min(WINDOW))?;
+            let Some(rest) = expected.strip_prefix(part) else {
+                return Ok(false);
+            };
+            pos += part.len() as u64;
+            expected = rest;
+        }
+        Ok(true)
+    }
+}
+
 /// Shows the entries to `visit`, with what their names and values are read from: first those in the
 /// inode, then the shared ones. Ends when `visit` returns `true`, and tells whether it did.
 fn walk(
     inode: &Inode<Erofs>,
     xattrs: &Xattrs,
-    mut visit: impl FnMut(&mut MetaReader<'_>, &Entry) -> Result<bool>,
+    mut visit: impl FnMut(&mut Window<'_>, &Entry) -> Result<bool>,
 ) -> Result<bool> {
     let sb = inode.super_block();
     let info = inode.data();
     let format = &sb.data().format;
     let fault = |e| fault_at(sb, info.nid, e);
-    let mut raw = [0; ENTRY_LEN];
 
-    let mut meta = super_block::meta(sb, info.xattr_area().source)?;
+    let mut inside = Window::new(sb, info.xattr_area().source)?;
     let mut entries = xattrs.inline(info);
     while let Some(area) = entries.wanted() {
-        meta.read(area.pos, &mut raw)?;
-        let entry = entries.feed(&raw).map_err(fault)?;
-        if visit(&mut meta, &entry)? {
+        let raw = inside.part(area.pos, ENTRY_LEN)?;
+        let entry = entries.feed(raw).map_err(fault)?;
+        if visit(&mut inside, &entry)? {
             return Ok(true);
         }
     }
 
-    let mut shared = super_block::meta(sb, format.shared_xattr(0).source)?;
+    let mut shared = Window::new(sb, format.shared_xattr(0).source)?;
     let ids = xattrs.shared(info);
+    let len = ids.len as usize;
     let mut buffer = [0; PIECE];
-    for done in (0..ids.len as usize).step_by(PIECE) {
-        let piece = &mut buffer[..PIECE.min(ids.len as usize - done)];
-        meta.read(ids.pos + done as u64, piece)?;
+    for done in (0..len).step_by(PIECE) {
+        let piece = &mut buffer[..PIECE.min(len - done)];
+        match &info.xattr_head.ids {
+            Some(kept) if len <= IDS_LEN => piece.copy_from_slice(&kept[..len]),
+            _ => inside.read(ids.pos + done as u64, piece)?,
+        }
         for id in shared_ids(piece) {
             let area = format.shared_xattr(id);
-            shared.read(area.pos, &mut raw)?;
-            let entry = Entry::parse(area, &raw).map_err(fault)?;
+            let raw = shared.part(area.pos, ENTRY_LEN)?;
+            let entry = Entry::parse(area, raw).map_err(fault)?;
             if visit(&mut shared, &entry)? {
                 return Ok(true);
             }
         }
     }
     Ok(false)
-}
-
-/// Whether `expected` stands at `pos`.
-fn stands_at(meta: &mut MetaReader<'_>, pos: u64, expected: &[u8]) -> Result<bool> {
-    let mut buffer = [0; PIECE];
-    let mut pos = pos;
-    for expected in expected.chunks(PIECE) {
-        let piece = &mut buffer[..expected.len()];
-        meta.read(pos, piece)?;
-        if piece != expected {
-            return Ok(false);
-        }
-        pos += expected.len() as u64;
-    }
-    Ok(true)
 }
 
 /// Puts the value of the named attribute into `value`. `ENODATA` if there is none. May sleep.
@@ -232,16 +317,16 @@ pub(crate) fn get(
     if name.len() > NAME_LEN {
         return Err(ERANGE);
     }
-    let found = walk(inode, &xattrs, |meta, entry| {
+    let found = walk(inode, &xattrs, |window, entry| {
         let info = inode.super_block().data();
         let Some(rest) = entry.expected_name(index, name, |n| info.prefix(n)) else {
             return Ok(false);
         };
-        if !stands_at(meta, entry.name.pos, rest)? {
+        if !window.matches(entry.name.pos, rest)? {
             return Ok(false);
         }
         if let Some(place) = value.take(entry.value.len as usize)? {
-            meta.read(entry.value.pos, place)?;
+            window.read(entry.value.pos, place)?;
         }
         Ok(true)
     })?;
@@ -258,27 +343,17 @@ pub(crate) fn list(inode: &Inode<Erofs>, list: &mut List<'_, Erofs>) -> Result {
         return Ok(());
     };
     let info = inode.super_block().data();
-    walk(inode, &xattrs, |meta, entry| {
+    walk(inode, &xattrs, |window, entry| {
         let prefix = entry.index.resolve(|n| info.prefix(n));
         if let Some(LongPrefix { base_index, infix }) = prefix {
             if let Some(namespace) = namespace(base_index) {
                 let len = entry.name.len as usize;
                 list.add(namespace, infix, len, |place| {
-                    meta.read(entry.name.pos, place)
+                    window.read(entry.name.pos, place)
                 })?;
             }
         }
         Ok(false)
     })?;
     Ok(())
-}
-
-/// Whether a header that was read with the inode shows that there is no ACL.
-pub(crate) fn excludes_acl(
-    sb: &SuperBlock<Erofs>,
-    inode: &erofs_format::Inode,
-    header: Option<&[u8; HEADER_LEN]>,
-) -> bool {
-    let filter = header.and_then(|bytes| Filter::parse(&sb.data().format, bytes).ok().flatten());
-    inode.xattr_size == 0 || filter.is_some_and(Filter::excludes_acl)
 }
