@@ -166,6 +166,7 @@ fn namespace(index: u8) -> Option<Namespace> {
 }
 
 /// The header of the inode's xattr area, from memory or from disk. `None` if it has no such area.
+#[inline]
 fn header(inode: &Inode<Erofs>) -> Result<Option<Xattrs>> {
     let sb = inode.super_block();
     let info = inode.data();

@@ -304,6 +304,7 @@ impl Inode {
     }
 
     /// The xattr area, which can go over blocks' ends; its length is 0 if there is none.
+    #[inline]
     pub fn xattr_area(&self) -> Area {
         Area {
             source: self.source(),

@@ -140,6 +140,7 @@ pub struct Area {
 
 impl Area {
     /// The `len` bytes that begin `skip` bytes after this area's begin.
+    #[inline]
     pub(crate) fn part(self, skip: u32, len: u32) -> Self {
         Self {
             source: self.source,

@@ -106,6 +106,7 @@ impl Filter {
     /// # Errors
     ///
     /// `EIO` if `bytes` are too few.
+    #[inline]
     pub fn parse(sb: &SuperBlock, bytes: &[u8]) -> Result<Option<Self>> {
         let raw: &RawHeader = record(bytes)?;
 
@@ -113,11 +114,13 @@ impl Filter {
     }
 
     /// The seed of the XXH32 hash of a name's rest.
+    #[inline]
     pub fn seed(index: u8) -> u32 {
         0x25BB_E08Fu32.wrapping_add(u32::from(index))
     }
 
     /// Whether the inode is sure not to have the name of hash `hash`.
+    #[inline]
     pub fn excludes(self, hash: u32) -> bool {
         self.0.wrapping_shr(hash & 31) & 1 != 0
     }
@@ -157,6 +160,7 @@ impl Xattrs {
     /// # Errors
     ///
     /// `EUCLEAN` if there is no place for all shared ids, `EIO` if `bytes` are too few.
+    #[inline]
     pub fn parse(sb: &SuperBlock, inode: &Inode, bytes: &[u8]) -> Result<Self> {
         let raw: &RawHeader = record(bytes)?;
         let ids = u32::from(raw.shared_count).saturating_mul(ID_SIZE);
@@ -171,6 +175,7 @@ impl Xattrs {
     }
 
     /// The ids of the shared xattrs, for [`shared_ids()`].
+    #[inline]
     pub fn shared(&self, inode: &Inode) -> Area {
         let len = u32::from(self.shared_count).saturating_mul(ID_SIZE);
 
@@ -178,6 +183,7 @@ impl Xattrs {
     }
 
     /// The entries in the inode.
+    #[inline]
     pub fn inline(&self, inode: &Inode) -> InlineEntries {
         let ids = self.shared(inode);
         let len = inode
@@ -190,6 +196,7 @@ impl Xattrs {
 }
 
 /// The shared ids in the bytes of [`Xattrs::shared()`], or in a part of them.
+#[inline]
 pub fn shared_ids(bytes: &[u8]) -> impl Iterator<Item = u32> + '_ {
     bytes
         .chunks_exact(ID_SIZE as usize)
@@ -199,6 +206,7 @@ pub fn shared_ids(bytes: &[u8]) -> impl Iterator<Item = u32> + '_ {
 
 impl SuperBlock {
     /// Where the header of the shared xattr `id` is.
+    #[inline]
     pub fn shared_xattr(&self, id: u32) -> Area {
         let base = self.block.pos(u64::from(self.xattr_blkaddr));
 
@@ -221,6 +229,7 @@ pub struct InlineEntries(Area);
 
 impl InlineEntries {
     /// Where the next entry's header is; `None` if there is no further one.
+    #[inline]
     pub fn wanted(&self) -> Option<Area> {
         (self.0.len != 0).then(|| self.0.part(0, ENTRY_SIZE))
     }
@@ -230,6 +239,7 @@ impl InlineEntries {
     /// # Errors
     ///
     /// `EUCLEAN` if the entry goes over the area's end, `EIO` if `bytes` are too few.
+    #[inline]
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Entry> {
         let entry = Entry::parse(self.0, bytes)?;
         let rest = self
@@ -261,6 +271,7 @@ impl Entry {
     /// # Errors
     ///
     /// `EIO` if `bytes` are too few.
+    #[inline]
     pub fn parse(at: Area, bytes: &[u8]) -> Result<Self> {
         let raw: &RawEntry = record(bytes)?;
         let name = at.part(ENTRY_SIZE, u32::from(raw.name_len));
@@ -273,6 +284,7 @@ impl Entry {
     }
 
     /// The size with header and padding.
+    #[inline]
     fn size(&self) -> u32 {
         ENTRY_SIZE
             .saturating_add(self.name.len)
@@ -285,6 +297,7 @@ impl Entry {
     /// `None` if it cannot be, whatever stands there.
     ///
     /// `long` finds a long prefix by its number.
+    #[inline]
     pub fn expected_name<'n, 'p>(
         &self,
         index: u8,
@@ -311,6 +324,7 @@ pub enum NameIndex {
 }
 
 impl NameIndex {
+    #[inline]
     fn new(index: u8) -> Self {
         match index & LONG_PREFIX {
             0 => NameIndex::Short(index),
@@ -319,6 +333,7 @@ impl NameIndex {
     }
 
     /// The short prefix and the infix. `None` if the table has no such prefix.
+    #[inline]
     pub fn resolve<'p>(
         self,
         long: impl FnOnce(u8) -> Option<LongPrefix<'p>>,
@@ -348,6 +363,7 @@ impl<'p> LongPrefix<'p> {
     /// # Errors
     ///
     /// `EUCLEAN` if there are none or too many.
+    #[inline]
     pub fn parse(bytes: &'p [u8]) -> Result<Self> {
         match bytes.split_first() {
             Some((&base_index, infix)) if infix.len() <= NAME_LEN => Ok(Self { base_index, infix }),
