@@ -31,7 +31,7 @@ def test_fmt():
     run("cargo", "fmt", "--check", cwd="testing/treecmp")
 
 
-@pytest.mark.parametrize("target", ["image", "super_block", "inode", "map", "xattr", "dir"])
+@pytest.mark.parametrize("target", ["image", "super_block", "device", "inode", "map", "xattr", "dir"])
 def test_fuzz(target):
     """All parsers together take half a minute; the long run is below."""
     out = run("rust/format/fuzz/run", "5", target)
