@@ -17,7 +17,7 @@ OPENED = ANY | {"open", "fiemap"}
 FILE = OPENED | {"read", "mmap", "direct"}
 PATHS = {
     "block": {"xattrs/one": FILE, "sizes/f0004097": FILE, "xattrs": OPENED | {"getdents"}, "links/good": ANY | {"readlink"}},
-    "file": {"xattrs/one": FILE, "xattrs": OPENED | {"getdents"}},
+    "file": {"xattrs/one": FILE - {"direct"}, "xattrs": OPENED | {"getdents"}},
 }
 
 
