@@ -221,7 +221,14 @@ pub fn memfd() -> Res<OwnedFd> {
 /// All bytes of a memfd.
 fn slurp(fd: &OwnedFd) -> Res<Vec<u8>> {
     let mut buf = vec![0u8; lseek(fd, 0, libc::SEEK_END)? as usize];
-    pread(fd, &mut buf, 0)?;
+    let mut done = 0;
+    while done < buf.len() {
+        // A failed copy to user space makes a read short.
+        match pread(fd, &mut buf[done..], done as i64)? {
+            0 => return Err(libc::EIO),
+            n => done += n,
+        }
+    }
     Ok(buf)
 }
 
