@@ -18,6 +18,11 @@ def test_format_crate():
     assert "0 failed" in out and "running 0 tests\n\ntest result" not in out.split("Doc-tests")[0][-200:]
 
 
+def test_chain_crate():
+    """Most of the time goes into the model of two readers; its profile is in Cargo.toml."""
+    run("cargo", "test", "--locked", "--target-dir", lab.BUILD / "chain", cwd="rust/chain")
+
+
 def test_clippy():
     run("make", "clippy")
 

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Two readers of four pclusters, in every interleaving: loom runs each order in which they can get
-//! the locks, without a bound.
+//! the locks, with no bound on how often they take turns.
 
 mod common;
 
 use std::{
-    cell::Cell as Local,
     cell::RefCell,
+    collections::BTreeSet,
+    mem,
     sync::{
         Arc,
         Mutex as Plain, //
     },
 };
 
-use common::Items;
+use common::{
+    Items,
+    CELLS, //
+};
 use erofs_chain::{
     Cell,
     Chain,
@@ -32,6 +36,20 @@ use loom::{
     thread, //
 };
 
+const PCLUSTERS: usize = 4;
+
+/// The chains of one reader, and the pclusters that it claims for each.
+type Reads = Vec<Vec<usize>>;
+
+thread_local! {
+    /// What claims came to. loom runs all threads of a model in that of the test.
+    static SEEN: RefCell<BTreeSet<ClusterMode>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+loom::thread_local! {
+    static IN_CELL: RefCell<bool> = RefCell::new(false);
+}
+
 struct Model;
 
 impl Platform for Model {
@@ -44,13 +62,7 @@ impl Platform for Model {
     }
 }
 
-thread_local! {
-    /// loom's threads all run in that of the test.
-    static CELLS: Local<isize> = const { Local::new(0) };
-    static SEEN: RefCell<Vec<ClusterMode>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Only what is locked is loom's: counts of references decide nothing.
+/// Only locks are loom's: nothing depends on the counts of references.
 #[derive(Clone)]
 struct Shared(Arc<Counted>);
 
@@ -69,7 +81,11 @@ impl Cell<State<Model>> for Shared {
     }
 
     fn with<R>(&self, access: impl FnOnce(&mut State<Model>) -> R) -> R {
-        access(&mut self.0 .0.lock().unwrap())
+        let nested = IN_CELL.with(|inside| inside.replace(true));
+        assert!(!nested, "two cells are locked at once");
+        let given = access(&mut self.0 .0.lock().unwrap());
+        IN_CELL.with(|inside| inside.replace(false));
+        given
     }
 
     fn same(&self, other: &Self) -> bool {
@@ -80,11 +96,12 @@ impl Cell<State<Model>> for Shared {
 #[derive(Clone)]
 struct Pcluster(Arc<Mutex<Inner>>);
 
+#[derive(Default)]
 struct Inner {
     seat: Seat<Model>,
-    /// Of the claim that took the seat last.
-    round: usize,
-    /// Reader and step of each that wants it.
+    /// The number of the claim that took the seat.
+    claim: usize,
+    /// Reader and step of each that wants something of it.
     outputs: Vec<(usize, usize)>,
 }
 
@@ -96,135 +113,213 @@ impl Item for Pcluster {
     }
 }
 
-/// A claim: the round of the pcluster that it is for, and what it came to.
-#[derive(Clone, Copy)]
+/// One step of a reader: what it came to, and the claim that took the seat.
 struct Step {
-    round: usize,
     mode: ClusterMode,
+    claim: usize,
 }
 
 /// What happened in one execution.
 #[derive(Default)]
 struct Log {
-    rounds: usize,
-    steps: [Vec<Step>; 2],
-    /// The round, and by whom.
+    claims: usize,
+    /// Of each reader, of each of its chains.
+    steps: [Vec<Vec<Step>>; 2],
+    /// Reader and claim.
     decoded: Vec<(usize, usize)>,
+    /// Reader and step.
     completed: Vec<(usize, usize)>,
 }
 
-fn read(reader: usize, order: &[usize], pclusters: &[Pcluster; 4], log: &Plain<Log>) {
-    let mut chain = Chain::<Model>::new();
-    for (step, &n) in order.iter().enumerate() {
-        let mut inner = pclusters[n].0.lock().unwrap();
-        let idle = !inner.seat.is_taken();
-        let mode = chain.claim(&pclusters[n], &mut inner.seat).unwrap();
-        let mut log = log.lock().unwrap();
-        assert_eq!(idle, mode == ClusterMode::Followed);
-        if idle {
-            assert!(inner.outputs.is_empty());
-            inner.round = log.rounds;
-            log.rounds += 1;
+fn read(reader: usize, reads: &Reads, pclusters: &[Pcluster; PCLUSTERS], log: &Plain<Log>) {
+    let mut number = 0;
+    for read in reads {
+        let mut chain = Chain::<Model>::new();
+        log.lock().unwrap().steps[reader].push(Vec::new());
+        for &n in read {
+            let mut inner = pclusters[n].0.lock().unwrap();
+            let idle = !inner.seat.is_taken();
+            let mode = chain.claim(&pclusters[n], &mut inner.seat).unwrap();
+            assert_eq!(idle, mode.ours(), "the idle are claimed, and no others");
+            assert!(inner.seat.is_taken());
+
+            let mut log = log.lock().unwrap();
+            if idle {
+                inner.claim = log.claims;
+                log.claims += 1;
+            }
+            inner.outputs.push((reader, number));
+            number += 1;
+            let claim = inner.claim;
+            log.steps[reader]
+                .last_mut()
+                .unwrap()
+                .push(Step { mode, claim });
         }
-        inner.outputs.push((reader, step));
-        log.steps[reader].push(Step {
-            round: inner.round,
-            mode,
-        });
-    }
-    for item in chain.take() {
-        let mut inner = item.0.lock().unwrap();
-        assert!(inner.seat.is_taken(), "decoded twice");
-        let mut log = log.lock().unwrap();
-        log.decoded.push((inner.round, reader));
-        log.completed.append(&mut inner.outputs);
-        inner.seat.release();
+        for pcluster in chain.take() {
+            let mut inner = pcluster.0.lock().unwrap();
+            assert!(inner.seat.is_taken(), "decoded twice");
+            let mut log = log.lock().unwrap();
+            log.decoded.push((reader, inner.claim));
+            log.completed.append(&mut inner.outputs);
+            inner.seat.release();
+        }
     }
 }
 
 impl Log {
-    fn check(mut self, orders: [&[usize]; 2]) {
-        let mut rounds: Vec<usize> = self.decoded.iter().map(|d| d.0).collect();
-        let position = |round| rounds.iter().position(|&r| r == round).unwrap();
-        for steps in &self.steps {
+    fn check(mut self, reads: [&Reads; 2]) {
+        let place = |claim| {
+            let is = |d: &(usize, usize)| d.1 == claim;
+            self.decoded.iter().position(is).expect("a claim is lost")
+        };
+        for steps in self.steps.iter().flatten() {
             for pair in steps.windows(2) {
                 if pair[0].mode.may_share_page_inplace() && pair[1].mode.may_use_inplace() {
-                    let (first, second) = (position(pair[1].round), position(pair[0].round));
-                    assert!(first < second, "the borrower is decoded too late");
-                    assert_eq!(self.decoded[first].1, self.decoded[second].1);
+                    let (borrower, other) = (place(pair[1].claim), place(pair[0].claim));
+                    assert!(
+                        borrower < other,
+                        "a page is overwritten before it is decoded"
+                    );
+                    // Else the order is a matter of luck.
+                    assert_eq!(self.decoded[borrower].0, self.decoded[other].0);
                 }
             }
-            for step in steps {
-                SEEN.with_borrow_mut(|seen| {
-                    if !seen.contains(&step.mode) {
-                        seen.push(step.mode);
-                    }
-                });
-            }
+            SEEN.with_borrow_mut(|seen| seen.extend(steps.iter().map(|step| step.mode)));
         }
-        rounds.sort();
-        assert!(rounds.into_iter().eq(0..self.rounds), "decoded once each");
+        let mut decoded: Vec<_> = self.decoded.iter().map(|d| d.1).collect();
+        decoded.sort();
+        assert!(
+            decoded.into_iter().eq(0..self.claims),
+            "each claim is decoded once"
+        );
+
         self.completed.sort();
-        let wanted = (0..2).flat_map(|r| (0..orders[r].len()).map(move |step| (r, step)));
-        assert!(self.completed.into_iter().eq(wanted), "completed once each");
+        let steps = |r: usize| 0..reads[r].iter().map(Vec::len).sum::<usize>();
+        let wanted = (0..2).flat_map(|r| steps(r).map(move |step| (r, step)));
+        assert!(
+            self.completed.into_iter().eq(wanted),
+            "each output is completed once"
+        );
     }
 }
 
-/// Runs two readers that claim in these orders; gives the modes that were seen, in their order.
-fn explore(first: &'static [usize], second: &'static [usize]) -> Vec<ClusterMode> {
-    SEEN.take();
+/// Runs two readers; gives the number of executions.
+fn explore(first: &Reads, second: &Reads) -> usize {
+    let reads = Arc::new((first.clone(), second.clone()));
     let executions = Arc::new(Plain::new(0));
     let count = executions.clone();
     let mut builder = Builder::new();
     builder.preemption_bound = None;
-    builder.max_branches = 10_000;
     builder.check(move || {
         *count.lock().unwrap() += 1;
-        let pclusters: Arc<[Pcluster; 4]> = Arc::new(std::array::from_fn(|_| {
-            Pcluster(Arc::new(Mutex::new(Inner {
-                seat: Seat::new(),
-                round: 0,
-                outputs: Vec::new(),
-            })))
+        let pclusters: Arc<[Pcluster; PCLUSTERS]> = Arc::new(std::array::from_fn(|_| {
+            Pcluster(Arc::new(Mutex::new(Inner::default())))
         }));
         let log = Arc::new(Plain::new(Log::default()));
         let other = {
-            let (pclusters, log) = (pclusters.clone(), log.clone());
-            thread::spawn(move || read(1, second, &pclusters, &log))
+            let (reads, pclusters, log) = (reads.clone(), pclusters.clone(), log.clone());
+            thread::spawn(move || read(1, &reads.1, &pclusters, &log))
         };
-        read(0, first, &pclusters, &log);
+        read(0, &reads.0, &pclusters, &log);
         other.join().unwrap();
+
         for pcluster in pclusters.iter() {
             let inner = pcluster.0.lock().unwrap();
             assert!(!inner.seat.is_taken() && inner.outputs.is_empty());
         }
         assert_eq!(CELLS.get(), 0, "chains are left behind");
-        std::mem::take(&mut *log.lock().unwrap()).check([first, second]);
+        mem::take(&mut *log.lock().unwrap()).check([&reads.0, &reads.1]);
     });
-    println!("{first:?} {second:?}: {} executions", executions.lock().unwrap());
-    let mut seen = SEEN.take();
-    seen.sort();
-    seen
+    let executions = *executions.lock().unwrap();
+    executions
+}
+
+/// Explores them all, and wants to have seen all that a claim can come to.
+fn explore_all(what: &str, pairs: impl IntoIterator<Item = (Reads, Reads)>) {
+    let (mut cases, mut executions) = (0, 0);
+    for (first, second) in pairs {
+        cases += 1;
+        executions += explore(&first, &second);
+    }
+    println!("{what}: {executions} executions of {cases} pairs of readers");
+    let all = [
+        ClusterMode::Inflight,
+        ClusterMode::Hooked,
+        ClusterMode::Followed,
+    ];
+    assert!(SEEN.take().into_iter().eq(all));
+}
+
+/// All ways to claim four times, duplicates included.
+fn orders() -> impl Iterator<Item = Vec<usize>> {
+    (0..PCLUSTERS.pow(4)).map(|n| (0..4).map(|at| n / PCLUSTERS.pow(at) % PCLUSTERS).collect())
+}
+
+/// Is this the first one of those that differ only in the pclusters' names?
+fn is_canonical(order: &[usize]) -> bool {
+    let mut next = 0;
+    order.iter().all(|&n| {
+        next += usize::from(n == next);
+        n < next
+    })
+}
+
+fn against_all(first: &[usize], second: impl Fn(&[usize]) -> bool) -> Vec<(Reads, Reads)> {
+    let second = orders().filter(|order| second(order));
+    second
+        .map(|order| (vec![first.to_vec()], vec![order]))
+        .collect()
+}
+
+// One reader claims four pclusters, in an order that is without loss of generality; the other one
+// does so in each order: equal, reversed, overlapping, with duplicates. In parts, for two CPUs.
+
+#[test]
+fn orders_from_0() {
+    explore_all("from 0", against_all(&[0, 1, 2, 3], |order| order[0] == 0));
 }
 
 #[test]
-fn two() {
-    println!("{:?}", explore(&[0, 1], &[1, 0]));
+fn orders_from_1() {
+    explore_all("from 1", against_all(&[0, 1, 2, 3], |order| order[0] == 1));
 }
+
 #[test]
-fn three() {
-    println!("{:?}", explore(&[0, 1, 2], &[2, 1, 0]));
-    println!("{:?}", explore(&[0, 1, 2], &[0, 1, 2]));
+fn orders_from_2() {
+    explore_all("from 2", against_all(&[0, 1, 2, 3], |order| order[0] == 2));
 }
+
 #[test]
-fn four() {
-    println!("{:?}", explore(&[0, 1, 2, 3], &[2, 3, 0, 1]));
+fn orders_from_3() {
+    explore_all("from 3", against_all(&[0, 1, 2, 3], |order| order[0] == 3));
 }
+
+/// Two chains of each reader: one begins when the other reader still decodes what is in the one before.
 #[test]
-fn four_equal() {
-    println!("{:?}", explore(&[0, 1, 2, 3], &[0, 1, 2, 3]));
+fn two_chains_each() {
+    let first = vec![vec![0, 1], vec![2, 3]];
+    let second = [
+        [0, 1, 2, 3],
+        [3, 2, 1, 0],
+        [1, 0, 3, 2],
+        [2, 0, 2, 1],
+        [0, 2, 0, 2],
+    ];
+    explore_all(
+        "two chains each",
+        second.map(|o| (first.clone(), vec![o[..2].to_vec(), o[2..].to_vec()])),
+    );
 }
+
+/// With the tests above: each pair of orders of four claims, duplicates in both included.
 #[test]
-fn four_reverse() {
-    println!("{:?}", explore(&[0, 1, 2, 3], &[3, 2, 1, 0]));
+#[ignore = "takes minutes"]
+fn duplicates_in_both() {
+    let repeats = |order: &[usize]| (1..order.len()).any(|n| order[..n].contains(&order[n]));
+    let first = orders().filter(|order| is_canonical(order) && repeats(order));
+    explore_all(
+        "duplicates in both",
+        first.flat_map(|order| against_all(&order, repeats)),
+    );
 }

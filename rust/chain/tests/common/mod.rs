@@ -1,11 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A list like the kernel's: what it has no room for it does not take.
+//! A list like the kernel's: it can be short of memory, and never gets any in a lock.
+
+use std::cell::Cell;
 
 use erofs_chain::{
     List,
     NoMemory, //
 };
+
+thread_local! {
+    /// How many requests for memory succeed until the first one fails.
+    pub static MEMORY: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// How many cells there are.
+    pub static CELLS: Cell<usize> = const { Cell::new(0) };
+}
+
+pub fn allocate() -> Result<(), NoMemory> {
+    MEMORY.set(MEMORY.get().checked_sub(1).ok_or(NoMemory)?);
+    Ok(())
+}
 
 pub struct Items<I>(Vec<I>);
 
@@ -21,11 +35,15 @@ impl<I> List<I> for Items<I> {
     }
 
     fn reserve(&mut self, more: usize) -> Result<(), NoMemory> {
-        self.0.reserve_exact(more);
+        if self.0.capacity() - self.0.len() < more {
+            allocate()?;
+            self.0.reserve_exact(more);
+        }
         Ok(())
     }
 
     fn push(&mut self, item: I) -> Result<(), NoMemory> {
+        self.reserve(1)?;
         self.0.push(item);
         Ok(())
     }
@@ -45,6 +63,9 @@ impl<I> List<I> for Items<I> {
 
 impl<I> Drop for Items<I> {
     fn drop(&mut self) {
-        assert!(self.0.is_empty() || std::thread::panicking(), "claims are lost");
+        assert!(
+            self.0.is_empty() || std::thread::panicking(),
+            "claims are lost"
+        );
     }
 }
