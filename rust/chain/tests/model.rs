@@ -106,10 +106,10 @@ struct Inner {
 }
 
 impl Item for Pcluster {
-    type Id = *const Mutex<Inner>;
+    type Id = usize;
 
     fn id(&self) -> Self::Id {
-        Arc::as_ptr(&self.0)
+        Arc::as_ptr(&self.0) as usize
     }
 }
 
