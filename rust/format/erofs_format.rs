@@ -16,6 +16,7 @@
 //! | [`inode`]       | inodes: attributes, data layout, fast symlinks                    |
 //! | [`map`]         | where the bytes of an uncompressed file are                       |
 //! | [`chunk`]       | the same for chunk-based files: block maps and chunk indexes      |
+//! | [`zmap`]        | where the bytes of a compressed file are, compression configurations      |
 //! | [`dir`]         | directory blocks: lookup by binary search, iteration              |
 //! | [`xattr`]       | extended attributes: inline, shared, long prefixes, name filter   |
 //!
@@ -51,6 +52,7 @@ pub mod map;
 pub mod meta;
 pub mod super_block;
 pub mod xattr;
+pub mod zmap;
 
 pub use crate::{
     error::{

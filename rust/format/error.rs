@@ -91,6 +91,84 @@ pub enum Error {
     /// Inline data goes over a block's end (`EUCLEAN`).
     InlineAcrossBlocks,
 
+    /// A compression configuration too short for its algorithm (`EINVAL`).
+    ConfigSize {
+        /// The algorithm's number.
+        algorithm: u8,
+        /// The size in bytes.
+        size: u32,
+    },
+    /// LZ4 pclusters larger than any may be, in blocks (`EINVAL`).
+    Lz4Blocks(u16),
+    /// Unknown format of LZMA or Zstandard data (`EINVAL`).
+    ConfigFormat {
+        /// The algorithm's number.
+        algorithm: u8,
+        /// The format.
+        format: u16,
+    },
+    /// LZMA dictionary size out of range (`EINVAL`).
+    LzmaDictSize(u32),
+    /// DEFLATE window too large, in bits (`EOPNOTSUPP`).
+    DeflateWindow(u8),
+    /// Zstandard window too large, in bits above 10 (`EINVAL`).
+    ZstdWindow(u8),
+
+    /// A map header was asked for, and the data is not compressed (`EUCLEAN`).
+    NotCompressed,
+    /// Unknown algorithm of an inode (`EOPNOTSUPP`).
+    HeadAlgorithm {
+        /// Of first or second heads: 1 or 2.
+        head: u8,
+        /// The algorithm's number.
+        number: u8,
+    },
+    /// Big pclusters in an image without them (`EUCLEAN`).
+    BigPcluster,
+    /// Compact indexes with big pclusters of only one of two algorithms (`EUCLEAN`).
+    BigPclusterHeads,
+    /// An lcluster beyond an inode's compact indexes (`EINVAL`).
+    IndexRange(u64),
+    /// Lclusters too large for compact indexes, in bits (`EINVAL`).
+    LclusterSize(u8),
+    /// Lclusters too large for packs of 16 indexes, in bits (`EOPNOTSUPP`).
+    LclusterPack(u8),
+    /// An extent that begins outside of its lcluster, by the lcluster's number (`EUCLEAN`).
+    ClusterOffset(u64),
+    /// A block count where there can be none, or none where one must be (`EUCLEAN`).
+    BlockCount,
+    /// The index behind a big pcluster's head has no block count, by the lcluster's number
+    /// (`EUCLEAN`).
+    NoBlockCount(u64),
+    /// A distance to an extent's head that leads nowhere (`EUCLEAN`).
+    Lookback {
+        /// The distance in lclusters.
+        distance: u32,
+        /// The lcluster.
+        lcn: u64,
+    },
+    /// An extent record that begins behind the one after it, by its position in the file
+    /// (`EUCLEAN`).
+    ExtentOrder(u64),
+    /// Unknown algorithm of an extent (`EOPNOTSUPP`).
+    ExtentAlgorithm {
+        /// The algorithm's number.
+        number: u8,
+        /// The extent's position in the file.
+        la: u64,
+    },
+    /// An algorithm that the superblock does not name (`EUCLEAN`).
+    AbsentAlgorithm(u8),
+    /// Compressed data larger than what it decodes to, by its position in the file (`EUCLEAN`).
+    TooMuchCompressed(u64),
+    /// Plain data shorter than its extent, by its position in the file (`EUCLEAN`).
+    NotEnoughPlain(u64),
+    /// A pcluster larger than any may be, encoded or decoded, by its position in the file
+    /// (`EOPNOTSUPP`).
+    PclusterSize(u64),
+    /// A pcluster beyond any device, by its position (`EUCLEAN`).
+    PclusterAddress(u64),
+
     /// The first name offset of a directory block cannot be (`EUCLEAN`).
     NameOffset(u16),
     /// A directory entry's name is empty, too long or outside of its block (`EUCLEAN`).
@@ -119,12 +197,24 @@ impl Error {
             | Error::UnknownIncompat(_)
             | Error::ExtSlots(_)
             | Error::DeviceCount { .. }
-            | Error::DeviceTag => errno::EINVAL,
+            | Error::DeviceTag
+            | Error::ConfigSize { .. }
+            | Error::Lz4Blocks(_)
+            | Error::ConfigFormat { .. }
+            | Error::LzmaDictSize(_)
+            | Error::ZstdWindow(_)
+            | Error::IndexRange(_)
+            | Error::LclusterSize(_) => errno::EINVAL,
             Error::UnknownAlgorithms(_)
             | Error::InodeFormat(_)
             | Error::DataLayout(_)
             | Error::ChunkFormat(_)
             | Error::Compressed
+            | Error::DeflateWindow(_)
+            | Error::HeadAlgorithm { .. }
+            | Error::LclusterPack(_)
+            | Error::ExtentAlgorithm { .. }
+            | Error::PclusterSize(_)
             | Error::XattrHeaderOnly => errno::EOPNOTSUPP,
             Error::SharePrefix(_)
             | Error::MetaboxNid
@@ -135,6 +225,18 @@ impl Error {
             | Error::FastSymlink(_)
             | Error::CompressedInode
             | Error::InlineAcrossBlocks
+            | Error::NotCompressed
+            | Error::BigPcluster
+            | Error::BigPclusterHeads
+            | Error::ClusterOffset(_)
+            | Error::BlockCount
+            | Error::NoBlockCount(_)
+            | Error::Lookback { .. }
+            | Error::ExtentOrder(_)
+            | Error::AbsentAlgorithm(_)
+            | Error::TooMuchCompressed(_)
+            | Error::NotEnoughPlain(_)
+            | Error::PclusterAddress(_)
             | Error::NameOffset(_)
             | Error::Dirent
             | Error::XattrSharedCount(_)
@@ -170,6 +272,30 @@ impl Error {
             Error::ChunkFormat(_) => "unsupported chunk format",
             Error::Compressed => "compressed data is not supported",
             Error::InlineAcrossBlocks => "inline data across blocks",
+            Error::ConfigSize { .. } => "invalid size of a compression configuration",
+            Error::Lz4Blocks(_) => "too large lz4 pclusters, in blocks",
+            Error::ConfigFormat { .. } => "unknown format of a compression algorithm",
+            Error::LzmaDictSize(_) => "unsupported lzma dictionary size",
+            Error::DeflateWindow(_) => "unsupported deflate window, in bits",
+            Error::ZstdWindow(_) => "unsupported zstd window, in bits above 10",
+            Error::NotCompressed => "no map header, the inode is not compressed",
+            Error::HeadAlgorithm { .. } => "unknown compression algorithm of an inode",
+            Error::BigPcluster => "big pclusters in an image without them",
+            Error::BigPclusterHeads => "big pclusters of one algorithm in compact indexes",
+            Error::IndexRange(_) => "lcluster beyond the compact indexes",
+            Error::LclusterSize(_) => "too large lclusters for compact indexes, in bits",
+            Error::LclusterPack(_) => "too large lclusters for packs of 16 indexes, in bits",
+            Error::ClusterOffset(_) => "extent begins outside of its lcluster",
+            Error::BlockCount => "bogus block count in an index",
+            Error::NoBlockCount(_) => "no block count of a big pcluster at lcluster",
+            Error::Lookback { .. } => "bogus lookback distance",
+            Error::ExtentOrder(_) => "extent records out of order at",
+            Error::ExtentAlgorithm { .. } => "unknown compression algorithm of an extent",
+            Error::AbsentAlgorithm(_) => "compression algorithm that the superblock does not name",
+            Error::TooMuchCompressed(_) => "too much compressed data at",
+            Error::NotEnoughPlain(_) => "not enough plain data on disk at",
+            Error::PclusterSize(_) => "too large pcluster at",
+            Error::PclusterAddress(_) => "pcluster beyond any device, at",
             Error::NameOffset(_) => "invalid first name offset in directory",
             Error::Dirent => "bogus directory entry",
             Error::XattrHeaderOnly => "unsupported xattr area, header only",
@@ -178,6 +304,11 @@ impl Error {
             Error::XattrPrefix(_) => "invalid length of a long xattr prefix",
         }
     }
+}
+
+/// A set of one algorithm.
+fn bit(algorithm: u8) -> u16 {
+    1u16.wrapping_shl(u32::from(algorithm))
 }
 
 impl fmt::Display for Error {
@@ -190,7 +321,11 @@ impl fmt::Display for Error {
             | Error::ExtSlots(v)
             | Error::SharePrefix(v)
             | Error::DataLayout(v)
-            | Error::XattrSharedCount(v) => write!(f, " ({v})"),
+            | Error::XattrSharedCount(v)
+            | Error::DeflateWindow(v)
+            | Error::ZstdWindow(v)
+            | Error::LclusterSize(v)
+            | Error::LclusterPack(v) => write!(f, " ({v})"),
             Error::Checksum { computed, stored } => {
                 write!(f, " (0x{computed:08x}, 0x{stored:08x} expected)")
             }
@@ -203,7 +338,26 @@ impl fmt::Display for Error {
             Error::InodeFormat(v) | Error::ChunkFormat(v) => write!(f, " (0x{v:x})"),
             Error::Mode(v) => write!(f, " ({v:o})"),
             Error::FastSymlink(v) => write!(f, " ({v})"),
-            Error::XattrPrefix(v) => write!(f, " ({v})"),
+            Error::XattrPrefix(v) | Error::LzmaDictSize(v) => write!(f, " ({v})"),
+            Error::ConfigSize { algorithm, size } => {
+                write!(f, " ({}, {size} bytes)", AlgorithmNames(bit(algorithm)))
+            }
+            Error::ConfigFormat { algorithm, format } => {
+                write!(f, " ({}, {format})", AlgorithmNames(bit(algorithm)))
+            }
+            Error::Lz4Blocks(v) => write!(f, " ({v})"),
+            Error::HeadAlgorithm { head, number } => write!(f, " (HEAD{head}, {number})"),
+            Error::Lookback { distance, lcn } => write!(f, " ({distance} at lcluster {lcn})"),
+            Error::ExtentAlgorithm { number, la } => write!(f, " ({number} at {la})"),
+            Error::AbsentAlgorithm(v) => write!(f, " ({})", AlgorithmNames(bit(v))),
+            Error::IndexRange(v)
+            | Error::ClusterOffset(v)
+            | Error::NoBlockCount(v)
+            | Error::ExtentOrder(v)
+            | Error::TooMuchCompressed(v)
+            | Error::NotEnoughPlain(v)
+            | Error::PclusterSize(v)
+            | Error::PclusterAddress(v) => write!(f, " ({v})"),
             _ => Ok(()),
         }
     }
