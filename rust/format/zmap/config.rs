@@ -308,7 +308,11 @@ impl ConfigTable {
         let end = self.filled.saturating_add(bytes.len());
 
         match self.bytes.get_mut(self.filled..end) {
-            Some(free) if !bytes.is_empty() => free.copy_from_slice(bytes),
+            Some(free) if !bytes.is_empty() => {
+                free.iter_mut()
+                    .zip(bytes)
+                    .for_each(|(to, from)| *to = *from);
+            }
             _ => return Err(Error::Short),
         }
         self.filled = end;
