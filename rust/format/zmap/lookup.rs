@@ -289,10 +289,10 @@ impl IndexLookup {
                     partial_ref: head.partial_ref,
                     inline: Some(self.source),
                 };
-                return self.placed(walk, &head, head.full, ZPlace::Mapped(cluster));
+                return self.placed(walk, &head, ZPlace::Mapped(cluster));
             }
             Tail::Fragment { lcn, pos } if lcn == head.lcn => {
-                return self.placed(walk, &head, true, ZPlace::Fragment { pos });
+                return self.placed(walk, &head, ZPlace::Fragment { pos });
             }
             _ => {}
         }
@@ -330,7 +330,7 @@ impl IndexLookup {
             }),
         };
 
-        self.placed(walk, head, head.full, place)
+        self.placed(walk, head, place)
     }
 
     fn algorithm(&self, kind: Kind, inline: bool) -> Coding {
@@ -345,17 +345,11 @@ impl IndexLookup {
     }
 
     /// The extent's place is known. Is its end?
-    fn placed(
-        &mut self,
-        walk: Walk,
-        head: &Head,
-        full: bool,
-        place: ZPlace,
-    ) -> Result<Option<ZExtent>> {
+    fn placed(&mut self, walk: Walk, head: &Head, place: ZPlace) -> Result<Option<ZExtent>> {
         let extent = ZExtent {
             la: head.la,
             len: head.end.saturating_sub(head.la),
-            full,
+            full: head.full,
             place,
         };
         let inline = matches!(self.indexes.tail, Tail::Inline { lcn, .. } if lcn == head.lcn);

@@ -3,8 +3,6 @@
 //! Images of one source tree over the grid of mkfs.erofs options that make uncompressed images: the
 //! tree read through the crate is the source tree, and fsck.erofs and dump.erofs agree.
 
-use std::fs;
-
 use erofs_format::super_block::{
     compat,
     incompat, //
@@ -22,26 +20,7 @@ use crate::{
 
 /// Makes an image of the source tree.
 fn make(name: &str, options: &str) -> Made {
-    let (source, _) = common::source();
-    let dir = common::scratch();
-    let path = dir.join(format!("{name}.erofs"));
-    let blob = dir.join(format!("{name}.blob"));
-    let options = options.replace("BLOB", blob.to_str().unwrap());
-
-    for old in [&path, &blob] {
-        if old.exists() {
-            fs::remove_file(old).unwrap();
-        }
-    }
-    let args = ["--quiet"].into_iter().chain(options.split_whitespace());
-    common::run(
-        "mkfs.erofs",
-        args.chain([path.to_str().unwrap(), source.to_str().unwrap()]),
-    );
-    Made {
-        path,
-        blobs: [blob].into_iter().filter(|blob| blob.exists()).collect(),
-    }
+    common::make(&common::source().0, name, options)
 }
 
 /// Makes an image and compares all that there is to compare.

@@ -13,3 +13,4 @@ mod samples;
 mod sources;
 mod super_block;
 mod xattr;
+mod zimages;

@@ -108,8 +108,9 @@ impl Made {
         );
     }
 
-    /// The extents of a file as dump.erofs shows them.
-    fn dumped_extents(&self, path: &str) -> Vec<Piece> {
+    /// The extents of a file as dump.erofs shows them: position and length in the file and on the
+    /// device.
+    pub fn dumped_extents(&self, path: &str) -> Vec<[u64; 4]> {
         let args = ["-e".to_string(), format!("--path={path}")];
         let text = run(
             "dump.erofs",
@@ -128,9 +129,32 @@ impl Made {
                     .map(|word| word.parse().unwrap())
                     .collect();
 
-                (numbers[1], numbers[4], numbers[6])
+                [numbers[1], numbers[3], numbers[4], numbers[6]]
             })
             .collect()
+    }
+}
+
+/// Makes an image of a source tree.
+pub fn make(source: &Path, name: &str, options: &str) -> Made {
+    let dir = scratch();
+    let path = dir.join(format!("{name}.erofs"));
+    let blob = dir.join(format!("{name}.blob"));
+    let options = options.replace("BLOB", blob.to_str().unwrap());
+
+    for old in [&path, &blob] {
+        if old.exists() {
+            fs::remove_file(old).unwrap();
+        }
+    }
+    let args = ["--quiet"].into_iter().chain(options.split_whitespace());
+    run(
+        "mkfs.erofs",
+        args.chain([path.to_str().unwrap(), source.to_str().unwrap()]),
+    );
+    Made {
+        path,
+        blobs: [blob].into_iter().filter(|blob| blob.exists()).collect(),
     }
 }
 
@@ -306,9 +330,11 @@ pub fn check_extents(made: &Made, image: &Image) {
         };
 
         // A hole is shown with the address of the extent before it.
-        let mut dumped = made.dumped_extents(path);
-        dumped.retain(|&(la, _, _)| !is_hole(la));
-        assert_eq!(merge(mapped(&extents)), merge(dumped), "{path}");
+        let dumped = made.dumped_extents(path).into_iter();
+        let dumped = dumped
+            .filter(|&[la, ..]| !is_hole(la))
+            .map(|[la, _, pa, len]| (la, pa, len));
+        assert_eq!(merge(mapped(&extents)), merge(dumped.collect()), "{path}");
     }
 }
 

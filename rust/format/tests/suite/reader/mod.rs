@@ -5,6 +5,8 @@
 //!
 //! It asserts what the crate promises of its answers, so that a fuzzer finds a broken promise.
 
+pub mod z;
+
 use std::{
     cell::Cell,
     collections::BTreeMap,
@@ -288,8 +290,24 @@ impl Image {
         Ok(extents)
     }
 
+    /// Reads from a device of the image, by the number that an extent gives.
+    fn read_device(&self, device: u16, pa: u64, buf: &mut [u8]) -> Result<()> {
+        let place = map_dev(self.sb.block, self.devices, &self.table, device, pa)?;
+
+        self.spend()?;
+        let storage = match place.device {
+            None => &self.primary,
+            Some(index) => &self.extra[usize::from(index)],
+        };
+        storage.read(place.pos, buf);
+        Ok(())
+    }
+
     /// Reads a file's bytes from `pos` on; zeros behind its end.
     pub fn read(&self, inode: &Inode, mut pos: u64, mut buf: &mut [u8]) -> Result<()> {
+        if inode.is_compressed() {
+            return self.zread(inode, pos, buf);
+        }
         while !buf.is_empty() {
             if pos >= inode.size {
                 buf.fill(0);
@@ -309,19 +327,7 @@ impl Image {
                     part.copy_from_slice(&self.meta(area)?);
                 }
                 Target::Mapped { device, pa } => {
-                    let place = map_dev(
-                        self.sb.block,
-                        self.devices,
-                        &self.table,
-                        device,
-                        pa.saturating_add(skip),
-                    )?;
-                    self.spend()?;
-                    let storage = match place.device {
-                        None => &self.primary,
-                        Some(index) => &self.extra[usize::from(index)],
-                    };
-                    storage.read(place.pos, part);
+                    self.read_device(device, pa.saturating_add(skip), part)?;
                 }
             }
             buf = rest;
