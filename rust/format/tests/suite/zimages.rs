@@ -133,7 +133,7 @@ impl Found {
         } else {
             self.full += 1;
             if header[7] & 0x80 == 0 && header[4] & 1 != 0 {
-                self.records[usize::from(header[4] >> 1 & 3)] += 1;
+                self.records[usize::from((header[4] >> 1) & 3)] += 1;
             }
         }
     }

@@ -126,9 +126,9 @@ impl Opened<'_> {
         if let ZPlace::Mapped(cluster) = extent.place {
             assert!((1..=PCLUSTER_MAX_SIZE).contains(&cluster.len));
             assert!(extent.len <= PCLUSTER_MAX_DSIZE);
-            assert!((cluster.pa + u64::from(cluster.len)) >> sb.block.bits() < 1 << 48);
+            assert!(((cluster.pa + u64::from(cluster.len)) >> sb.block.bits()) < 1 << 48);
             match cluster.algorithm.algorithm() {
-                Some(number) => assert!(sb.algorithms >> number & 1 != 0),
+                Some(number) => assert!((sb.algorithms >> number) & 1 != 0),
                 None => assert!(extent.len <= u64::from(cluster.len)),
             }
             if let Some(source) = cluster.inline {
