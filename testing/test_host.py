@@ -23,6 +23,12 @@ def test_chain_crate():
     run("cargo", "test", "--locked", "--target-dir", lab.BUILD / "chain", cwd="rust/chain")
 
 
+@pytest.mark.full
+@pytest.mark.timeout(5000)
+def test_chain_crate_long():
+    run("cargo", "test", "--locked", "--target-dir", lab.BUILD / "chain", "--", "--ignored", cwd="rust/chain")
+
+
 def test_clippy():
     run("make", "clippy")
 

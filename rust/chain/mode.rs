@@ -21,7 +21,7 @@ pub enum ClusterMode {
     /// What was claimed *before* is decoded after this pcluster; the order with the *next* claim is not known.
     Hooked,
     /// In this reader's chain, but all its compressed pages are cached: it may be decoded ahead of the
-    /// chain, with what needs no I/O. [`Chain::claim`](crate::Chain::claim) does not give it: the reader
+    /// chain, with what needs no I/O. No other pcluster may, even if its pages are read meanwhile. [`Chain::claim`](crate::Chain::claim) does not give it: the reader
     /// lowers `Followed` to it when it has looked.
     FollowedNoInplace,
     /// In this reader's chain, decoded after the next claim and before the one before.

@@ -124,7 +124,7 @@ struct Step {
 struct Log {
     claims: usize,
     /// Of each reader, of each of its chains.
-    steps: [Vec<Vec<Step>>; 2],
+    steps: Vec<Vec<Vec<Step>>>,
     /// Reader and claim.
     decoded: Vec<(usize, usize)>,
     /// Reader and step.
@@ -168,7 +168,7 @@ fn read(reader: usize, reads: &Reads, pclusters: &[Pcluster; PCLUSTERS], log: &P
 }
 
 impl Log {
-    fn check(mut self, reads: [&Reads; 2]) {
+    fn check(mut self, readers: &[Reads]) {
         let place = |claim| {
             let is = |d: &(usize, usize)| d.1 == claim;
             self.decoded.iter().position(is).expect("a claim is lost")
@@ -195,8 +195,8 @@ impl Log {
         );
 
         self.completed.sort();
-        let steps = |r: usize| 0..reads[r].iter().map(Vec::len).sum::<usize>();
-        let wanted = (0..2).flat_map(|r| steps(r).map(move |step| (r, step)));
+        let steps = |r: usize| 0..readers[r].iter().map(Vec::len).sum::<usize>();
+        let wanted = (0..readers.len()).flat_map(|r| steps(r).map(move |step| (r, step)));
         assert!(
             self.completed.into_iter().eq(wanted),
             "each output is completed once"
@@ -204,9 +204,9 @@ impl Log {
     }
 }
 
-/// Runs two readers; gives the number of executions.
-fn explore(first: &Reads, second: &Reads) -> usize {
-    let reads = Arc::new((first.clone(), second.clone()));
+/// Runs these readers; gives the number of executions.
+fn explore(readers: Vec<Reads>) -> usize {
+    let readers = Arc::new(readers);
     let executions = Arc::new(Plain::new(0));
     let count = executions.clone();
     let mut builder = Builder::new();
@@ -217,32 +217,41 @@ fn explore(first: &Reads, second: &Reads) -> usize {
             Pcluster(Arc::new(Mutex::new(Inner::default())))
         }));
         let log = Arc::new(Plain::new(Log::default()));
-        let other = {
-            let (reads, pclusters, log) = (reads.clone(), pclusters.clone(), log.clone());
-            thread::spawn(move || read(1, &reads.1, &pclusters, &log))
+        log.lock()
+            .unwrap()
+            .steps
+            .resize_with(readers.len(), Vec::new);
+        let run = |reader: usize| {
+            let (readers, pclusters, log) = (readers.clone(), pclusters.clone(), log.clone());
+            move || read(reader, &readers[reader], &pclusters, &log)
         };
-        read(0, &reads.0, &pclusters, &log);
-        other.join().unwrap();
+        let others: Vec<_> = (1..readers.len())
+            .map(|reader| thread::spawn(run(reader)))
+            .collect();
+        run(0)();
+        for other in others {
+            other.join().unwrap();
+        }
 
         for pcluster in pclusters.iter() {
             let inner = pcluster.0.lock().unwrap();
             assert!(!inner.seat.is_taken() && inner.outputs.is_empty());
         }
         assert_eq!(CELLS.get(), 0, "chains are left behind");
-        mem::take(&mut *log.lock().unwrap()).check([&reads.0, &reads.1]);
+        mem::take(&mut *log.lock().unwrap()).check(&readers);
     });
     let executions = *executions.lock().unwrap();
     executions
 }
 
 /// Explores them all, and wants to have seen all that a claim can come to.
-fn explore_all(what: &str, pairs: impl IntoIterator<Item = (Reads, Reads)>) {
-    let (mut cases, mut executions) = (0, 0);
-    for (first, second) in pairs {
-        cases += 1;
-        executions += explore(&first, &second);
+fn explore_all(what: &str, cases: impl IntoIterator<Item = Vec<Reads>>) {
+    let (mut number, mut executions) = (0, 0);
+    for readers in cases {
+        number += 1;
+        executions += explore(readers);
     }
-    println!("{what}: {executions} executions of {cases} pairs of readers");
+    println!("{what}: {executions} executions of {number} cases");
     let all = [
         ClusterMode::Inflight,
         ClusterMode::Hooked,
@@ -265,10 +274,10 @@ fn is_canonical(order: &[usize]) -> bool {
     })
 }
 
-fn against_all(first: &[usize], second: impl Fn(&[usize]) -> bool) -> Vec<(Reads, Reads)> {
+fn against_all(first: &[usize], second: impl Fn(&[usize]) -> bool) -> Vec<Vec<Reads>> {
     let second = orders().filter(|order| second(order));
     second
-        .map(|order| (vec![first.to_vec()], vec![order]))
+        .map(|order| vec![vec![first.to_vec()], vec![order]])
         .collect()
 }
 
@@ -306,10 +315,19 @@ fn two_chains_each() {
         [2, 0, 2, 1],
         [0, 2, 0, 2],
     ];
+    let second = second.map(|order| order.chunks(2).map(Vec::from).collect());
     explore_all(
         "two chains each",
-        second.map(|o| (first.clone(), vec![o[..2].to_vec(), o[2..].to_vec()])),
+        second.map(|second: Reads| vec![first.clone(), second]),
     );
+}
+
+/// The tail that a reader wants to hook to can be gone by the time it does.
+#[test]
+fn three_readers() {
+    let cases: [[&[usize]; 3]; 2] = [[&[0], &[1, 0], &[2, 0]], [&[0, 1], &[1, 2], &[2, 0]]];
+    let cases = cases.map(|case| case.map(|order| vec![order.to_vec()]).to_vec());
+    explore_all("three readers", cases);
 }
 
 /// With the tests above: each pair of orders of four claims, duplicates in both included.
