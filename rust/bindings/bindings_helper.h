@@ -13,13 +13,19 @@
 #include <linux/fs_parser.h>
 #include <linux/filelock.h>
 #include <linux/iomap.h>
+#include <linux/lz4.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
 #include <linux/statfs.h>
+#include <linux/vmalloc.h>
 #include <linux/xxhash.h>
+#include <linux/xz.h>
+#include <linux/zlib.h>
+#include <linux/zstd.h>
 
 /* Macros that bindgen cannot type by itself. */
 const gfp_t RUST_CONST_HELPER_VFS_GFP_KERNEL = GFP_KERNEL;
+const gfp_t RUST_CONST_HELPER_VFS_GFP_BEST_EFFORT = GFP_NOWAIT | __GFP_NORETRY | __GFP_NOWARN;
 const u32 RUST_CONST_HELPER_VFS_SLAB_INODE_FLAGS = SLAB_RECLAIM_ACCOUNT | SLAB_ACCOUNT;
 const loff_t RUST_CONST_HELPER_VFS_MAX_LFS_FILESIZE = MAX_LFS_FILESIZE;
 const u32 RUST_CONST_HELPER_VFS_BLK_OPEN_READ = (__force u32)BLK_OPEN_READ;

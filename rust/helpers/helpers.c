@@ -13,12 +13,16 @@
 #include <linux/iomap.h>
 #include <linux/ioprio.h>
 #include <linux/kdev_t.h>
+#include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
+#include <linux/vmstat.h>
+#include <linux/workqueue.h>
 #include <linux/xattr.h>
 
 /* linux/fs.h, linux/slab.h: inodes */
@@ -208,6 +212,47 @@ pgoff_t rust_vfs_readahead_index(const struct readahead_control *rac)
 unsigned int rust_vfs_readahead_count(struct readahead_control *rac)
 {
 	return readahead_count(rac);
+}
+
+/* linux/mm.h, linux/vmstat.h */
+
+struct page *rust_vfs_folio_page(struct folio *folio, size_t n)
+{
+	return folio_page(folio, n);
+}
+
+void *rust_vfs_page_address(const struct page *page)
+{
+	return page_address(page);
+}
+
+void rust_vfs_count_reclaimable(struct page *page, long pages)
+{
+	mod_node_page_state(page_pgdat(page), NR_KERNEL_MISC_RECLAIMABLE, pages);
+}
+
+/* linux/sched/mm.h */
+
+unsigned int rust_vfs_memalloc_noio_save(void)
+{
+	return memalloc_noio_save();
+}
+
+void rust_vfs_memalloc_noio_restore(unsigned int flags)
+{
+	memalloc_noio_restore(flags);
+}
+
+/* linux/cpumask.h, linux/workqueue.h */
+
+unsigned int rust_vfs_num_online_cpus(void)
+{
+	return num_online_cpus();
+}
+
+void rust_vfs_init_work(struct work_struct *work, work_func_t func)
+{
+	INIT_WORK(work, func);
 }
 
 /* linux/sched/signal.h */

@@ -21,6 +21,10 @@
 //! | [`bio`] | `bio` | what is read into and its completion's data come back exactly once |
 //! | [`bdev`] | `block_device` | a claimed device is released with its superblock |
 //! | [`sysfs`] | `kobject`, `kset` | a file's callback runs only while its superblock has its data |
+//! | [`page`] | `page` | one that is lent to be written is not looked at |
+//! | [`codec`] | decompressors | only bytes that the caller owns are written, whatever the stream says |
+//! | [`shrinker`] | `shrinker` | its callbacks are over before its data goes |
+//! | [`workqueue`] | `work_struct` | what is queued is owned by the queue, and runs once |
 //! | [`trace`] | `tracepoint` | arguments are made only where they are wanted, and live through the call |
 //!
 //! # References and lifetimes
@@ -37,6 +41,7 @@ mod bindings;
 pub mod address_space;
 pub mod bdev;
 pub mod bio;
+pub mod codec;
 pub mod dentry;
 pub mod dir;
 pub mod error;
@@ -49,13 +54,17 @@ pub mod iomap;
 mod kind;
 pub mod log;
 pub mod meta;
+pub mod page;
 pub mod readahead;
 pub mod registration;
+pub mod shrinker;
+mod span;
 pub mod super_block;
 pub mod sysfs;
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
 pub mod trace;
+pub mod workqueue;
 pub mod xattr;
 
 pub use registration::FileSystem;

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Pages of one's own, outside of any page cache: for compressed data, and for decoded bytes that
+//! nobody asked for.
+//!
+//! A [`Page`] is owned like a value. To be read into by the device it is lent: a [`PageRef`] keeps
+//! the memory and the right to write to it, and until that is dropped nobody looks at the bytes.
+//! Decoders rely on that, as not all of them stand input that changes while they look at it.
+//!
+//! C headers: [`include/linux/gfp.h`](srctree/include/linux/gfp.h)
+
+use crate::bindings::{
+    self,
+    helpers, //
+};
+use core::{
+    marker::PhantomData,
+    mem::ManuallyDrop,
+    ptr::NonNull,
+    sync::atomic::{
+        AtomicUsize,
+        Ordering, //
+    }, //
+};
+use kernel::{
+    alloc::Flags,
+    prelude::*, //
+};
+
+/// How hard memory is looked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Alloc {
+    /// Somebody waits for the result: reclaims, also by I/O. May sleep.
+    Wait,
+    /// As [`Wait`](Alloc::Wait), where I/O must not be waited for: it may be what this is part of.
+    NoIo,
+    /// Nobody waits: takes what is free, and fails without a word.
+    BestEffort,
+}
+
+impl Alloc {
+    /// The flags for it, to be used in its [`scope`](Alloc::scope).
+    pub(crate) fn flags(self) -> Flags {
+        match self {
+            Self::Wait | Self::NoIo => GFP_KERNEL,
+            Self::BestEffort => GFP_NOWAIT | __GFP_NOWARN,
+        }
+    }
+
+    /// To be kept while memory is allocated; C code that does so by itself follows it, too.
+    pub(crate) fn scope(self) -> Scope {
+        // SAFETY: it changes a flag of this task, which `drop` puts back.
+        let flags = (self == Self::NoIo).then(|| unsafe { helpers::memalloc_noio_save() });
+        Scope(flags, PhantomData)
+    }
+}
+
+/// While it lives, what this task allocates does not wait for I/O, if it is for that.
+///
+/// # Invariants
+///
+/// The flags are those to be restored. It stays with the task that made it.
+pub(crate) struct Scope(Option<u32>, PhantomData<*mut ()>);
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        if let Some(flags) = self.0 {
+            // SAFETY: by the invariants of the type.
+            unsafe { helpers::memalloc_noio_restore(flags) };
+        }
+    }
+}
+
+/// A page of memory, freed with its owner. What it holds at first is undefined.
+///
+/// # Invariants
+///
+/// The page is in no page cache, of its own, and a reference to it is ours. Its private word is the
+/// link of a [`Pool`] while it is in one, else the number of [`PageRef`]s to it.
+pub struct Page(NonNull<bindings::page>);
+
+// SAFETY: a page belongs to no task, and what can be done by reference is atomic.
+unsafe impl Send for Page {}
+
+// SAFETY: as above.
+unsafe impl Sync for Page {}
+
+impl Page {
+    /// A page, or `ENOMEM`. May sleep, but for [`Alloc::BestEffort`].
+    pub fn new(alloc: Alloc) -> Result<Self> {
+        let gfp = match alloc {
+            Alloc::Wait | Alloc::NoIo => bindings::VFS_GFP_KERNEL,
+            Alloc::BestEffort => bindings::VFS_GFP_BEST_EFFORT,
+        };
+        let _scope = alloc.scope();
+        // SAFETY: always safe, where it may sleep if it is told so.
+        let page = NonNull::new(unsafe { bindings::alloc_pages(gfp, 0) }).ok_or(ENOMEM)?;
+        // SAFETY: the page is new and ours.
+        unsafe { private(page).write(0) };
+        // INVARIANT: with the reference of the allocation, and nothing lent.
+        Ok(Self(page))
+    }
+
+    pub(crate) fn as_raw(&self) -> NonNull<bindings::page> {
+        self.0
+    }
+
+    fn lent(&self) -> &AtomicUsize {
+        // SAFETY: the page lives as long as `self`, and by the invariants of the type its private
+        // word is only used this way.
+        unsafe { AtomicUsize::from_ptr(private(self.as_raw())) }
+    }
+
+    /// Lends it out to be written to.
+    pub fn lend(&mut self) -> PageRef {
+        self.lent().fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the page is live.
+        unsafe { helpers::folio_get(self.as_raw().as_ptr().cast()) };
+        // INVARIANT: counted, and with a reference of its own.
+        PageRef(self.as_raw())
+    }
+
+    /// Whether a [`PageRef`] to it is left.
+    pub fn is_lent(&self) -> bool {
+        // Acquire: what was written through the last reference is seen by who looks at the page.
+        self.lent().load(Ordering::Acquire) != 0
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours. The memory goes with the last one.
+        unsafe { bindings::__free_pages(self.0.as_ptr(), 0) };
+    }
+}
+
+/// Where a page keeps its private word.
+///
+/// # Safety
+///
+/// `page` is live.
+unsafe fn private(page: NonNull<bindings::page>) -> *mut usize {
+    // SAFETY: as the contract says.
+    unsafe { (&raw mut (*page.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.private).cast() }
+}
+
+/// The right to write to a [`Page`] that was lent, and a reference to its memory. May be dropped in
+/// any context.
+///
+/// # Invariants
+///
+/// It has a reference to the page, and is counted in its private word.
+pub struct PageRef(NonNull<bindings::page>);
+
+// SAFETY: both counts are atomic.
+unsafe impl Send for PageRef {}
+
+impl PageRef {
+    pub(crate) fn as_raw(&self) -> NonNull<bindings::page> {
+        self.0
+    }
+}
+
+impl Drop for PageRef {
+    fn drop(&mut self) {
+        let page = self.as_raw();
+        // SAFETY: by the invariants of the type. The count comes first, as the page may go with the
+        // reference.
+        unsafe {
+            AtomicUsize::from_ptr(private(page)).fetch_sub(1, Ordering::Release);
+            helpers::folio_put(page.as_ptr().cast());
+        }
+    }
+}
+
+/// A page that is kept as a cache, and is counted as memory that can be had back.
+pub struct CachedPage(Page);
+
+impl From<Page> for CachedPage {
+    fn from(page: Page) -> Self {
+        count_reclaimable(&page, 1);
+        Self(page)
+    }
+}
+
+impl CachedPage {
+    /// A new page, as [`Page::new`], to be kept.
+    pub fn new(alloc: Alloc) -> Result<Self> {
+        Page::new(alloc).map(Self::from)
+    }
+
+    /// It is no longer kept.
+    pub fn into_page(self) -> Page {
+        let this = ManuallyDrop::new(self);
+        count_reclaimable(&this.0, -1);
+        // SAFETY: the page moves out of what is not dropped.
+        unsafe { core::ptr::read(&this.0) }
+    }
+
+    /// As [`Page::lend`].
+    pub fn lend(&mut self) -> PageRef {
+        self.0.lend()
+    }
+}
+
+impl core::ops::Deref for CachedPage {
+    type Target = Page;
+
+    fn deref(&self) -> &Page {
+        &self.0
+    }
+}
+
+impl Drop for CachedPage {
+    fn drop(&mut self) {
+        count_reclaimable(&self.0, -1);
+    }
+}
+
+fn count_reclaimable(page: &Page, pages: isize) {
+    // SAFETY: the page is live, and so is its node.
+    unsafe { helpers::count_reclaimable(page.as_raw().as_ptr(), pages) };
+}
+
+/// Free pages that a reader keeps at hand, in a list of their own links.
+///
+/// # Invariants
+///
+/// `first` is null or a page that is owned by the pool and not lent, and the private word of each
+/// such page is the next one, or null.
+pub struct Pool {
+    first: *mut bindings::page,
+    len: usize,
+}
+
+// SAFETY: the pages of the list are owned by it.
+unsafe impl Send for Pool {}
+
+impl Pool {
+    /// An empty one.
+    pub const fn new() -> Self {
+        Self {
+            first: core::ptr::null_mut(),
+            len: 0,
+        }
+    }
+
+    /// The number of pages in it.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_null()
+    }
+
+    /// One of the pages, or a new one as [`Page::new`].
+    pub fn take(&mut self, alloc: Alloc) -> Result<Page> {
+        match self.pop() {
+            Some(page) => Ok(page),
+            None => Page::new(alloc),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Page> {
+        let page = NonNull::new(self.first)?;
+        // SAFETY: by the invariants of the type, the page is ours and moves to the caller.
+        unsafe {
+            let next = private(page);
+            self.first = core::ptr::with_exposed_provenance_mut(next.read());
+            self.len -= 1;
+            // INVARIANT: nothing is lent.
+            next.write(0);
+            Some(Page(page))
+        }
+    }
+
+    /// Keeps `page`. One that is still lent is left to who has it.
+    pub fn put(&mut self, page: Page) {
+        if page.is_lent() {
+            return;
+        }
+        let page = ManuallyDrop::new(page);
+        // SAFETY: the page is ours, and not lent. It moves into the list.
+        unsafe { private(page.as_raw()).write(self.first.expose_provenance()) };
+        self.first = page.as_raw().as_ptr();
+        self.len += 1;
+    }
+
+    /// Keeps all the pages of `other`.
+    pub(crate) fn append(&mut self, other: &mut Self) {
+        while let Some(page) = other.pop() {
+            self.put(page);
+        }
+    }
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        while self.pop().is_some() {}
+    }
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The bytes of several pages as one range of addresses, for decoders in C.
+//!
+//! No reference to these bytes is ever made: some are of page cache folios.
+//!
+//! C headers: [`include/linux/vmalloc.h`](srctree/include/linux/vmalloc.h)
+
+use crate::{
+    bindings::{
+        self,
+        helpers, //
+    },
+    page::Alloc, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
+#[cfg(CONFIG_HIGHMEM)]
+compile_error!("pages are expected to have an address");
+
+/// So many pages are listed without allocating.
+const INLINE: usize = 32;
+
+/// How often address space is looked for.
+const TRIES: usize = 3;
+
+/// A page, or a place for one.
+pub(crate) type Slot = Option<NonNull<bindings::page>>;
+
+/// A list of pages of fixed length.
+pub(crate) struct PageList {
+    few: [Slot; INLINE],
+    many: KVVec<Slot>,
+    len: usize,
+}
+
+impl PageList {
+    /// `len` places without a page.
+    pub(crate) fn new(len: usize, alloc: Alloc) -> Result<Self> {
+        let _scope = alloc.scope();
+        let many = if len > INLINE {
+            KVVec::from_elem(None, len, alloc.flags())?
+        } else {
+            KVVec::new()
+        };
+        Ok(Self {
+            few: [None; INLINE],
+            many,
+            len,
+        })
+    }
+}
+
+impl core::ops::Deref for PageList {
+    type Target = [Slot];
+
+    fn deref(&self) -> &[Slot] {
+        match self.len {
+            len @ ..=INLINE => &self.few[..len],
+            _ => &self.many,
+        }
+    }
+}
+
+impl core::ops::DerefMut for PageList {
+    fn deref_mut(&mut self) -> &mut [Slot] {
+        match self.len {
+            len @ ..=INLINE => &mut self.few[..len],
+            _ => &mut self.many,
+        }
+    }
+}
+
+/// The address of a page's first byte.
+///
+/// # Safety
+///
+/// The page is live.
+pub(crate) unsafe fn address(page: NonNull<bindings::page>) -> *mut u8 {
+    // SAFETY: as the contract says; there is no high memory.
+    unsafe { helpers::page_address(page.as_ptr()) }.cast()
+}
+
+/// Pages that follow each other in the kernel's address space.
+///
+/// # Invariants
+///
+/// `address` is that of `mapped` pages that are mapped for it alone; where `mapped` is 0 the pages
+/// follow each other in memory, and have it anyway.
+pub(crate) struct Span {
+    address: NonNull<u8>,
+    mapped: u32,
+}
+
+impl Span {
+    /// Maps `pages`, at least one and without gaps. `ENOMEM` if there is no address space. May
+    /// sleep.
+    ///
+    /// # Safety
+    ///
+    /// The pages are live for as long as the result.
+    pub(crate) unsafe fn map(pages: &[Slot]) -> Result<Self> {
+        // SAFETY: by the contract.
+        if let Some(address) = unsafe { contiguous(pages) } {
+            // INVARIANT: they have it anyway.
+            return Ok(Self { address, mapped: 0 });
+        }
+        if pages.iter().any(Option::is_none) {
+            return Err(EINVAL);
+        }
+        let count = u32::try_from(pages.len())?;
+        for n in 0..TRIES {
+            if n > 0 {
+                // SAFETY: always safe. Gives back what was unmapped, but not yet everywhere.
+                unsafe { bindings::vm_unmap_aliases() };
+            }
+            // SAFETY: an array of pointers to live pages, as none is missing, that is only read.
+            let address = unsafe {
+                bindings::vm_map_ram(
+                    pages.as_ptr().cast_mut().cast(),
+                    count,
+                    bindings::NUMA_NO_NODE,
+                )
+            };
+            if let Some(address) = NonNull::new(address.cast()) {
+                // INVARIANT: just mapped.
+                return Ok(Self {
+                    address,
+                    mapped: count,
+                });
+            }
+        }
+        Err(ENOMEM)
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut u8 {
+        self.address.as_ptr()
+    }
+}
+
+/// The address of pages that follow each other in memory.
+///
+/// # Safety
+///
+/// The pages are live.
+unsafe fn contiguous(pages: &[Slot]) -> Option<NonNull<u8>> {
+    let (first, rest) = pages.split_first()?;
+    // SAFETY: by the contract, here and below.
+    let first = unsafe { address((*first)?) };
+    let mut end = first;
+    for page in rest {
+        end = end.wrapping_add(PAGE_SIZE);
+        // SAFETY: as above.
+        if unsafe { address((*page)?) } != end {
+            return None;
+        }
+    }
+    NonNull::new(first)
+}
+
+impl Drop for Span {
+    fn drop(&mut self) {
+        if self.mapped != 0 {
+            // SAFETY: by the invariants of the type.
+            unsafe { bindings::vm_unmap_ram(self.as_ptr().cast(), self.mapped) };
+        }
+    }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Work for later, on a queue of one's own.
+//!
+//! A [`Work`] is made beforehand, with what is to be done. So it can be queued where there is no
+//! memory to be had: by what completes a read, in an interrupt.
+//!
+//! C headers: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
+
+use crate::bindings::{
+    self,
+    helpers, //
+};
+use core::{
+    ops::Deref,
+    ptr::NonNull, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        Arc,
+        UniqueArc, //
+    },
+    types::Opaque, //
+};
+
+/// What can be done later.
+pub trait Run: Send + Sync + Sized + 'static {
+    /// Does it. May sleep.
+    fn run(this: Pin<UniqueArc<Work<Self>>>);
+}
+
+/// A `T` that can be queued. It may be shared before, and after.
+#[pin_data]
+pub struct Work<T> {
+    #[pin]
+    work: Opaque<bindings::work_struct>,
+    #[pin]
+    inner: T,
+}
+
+// SAFETY: only whoever has it alone queues it: by reference the C part is not looked at.
+unsafe impl<T: Send> Send for Work<T> {}
+
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Work<T> {}
+
+impl<T> Work<T> {
+    /// Makes `inner` one that can be queued.
+    pub fn new<E>(inner: impl PinInit<T, E>) -> impl PinInit<Self, E>
+    where
+        E: From<core::convert::Infallible>,
+    {
+        try_pin_init!(Self {
+            work: Opaque::uninit(),
+            inner <- inner,
+        }? E)
+    }
+}
+
+impl<T> Deref for Work<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+/// A queue whose work runs on any CPU, soon. Dropping it waits until all of it is done, and may
+/// sleep: no job on the queue may do it.
+///
+/// # Invariants
+///
+/// The queue is ours.
+pub struct Queue(NonNull<bindings::workqueue_struct>);
+
+// SAFETY: workqueues belong to no task, and lock themselves.
+unsafe impl Send for Queue {}
+
+// SAFETY: as above.
+unsafe impl Sync for Queue {}
+
+impl Queue {
+    /// A queue `name`. `ENOMEM`. May sleep.
+    pub fn new(name: &CStr) -> Result<Self> {
+        let flags = bindings::wq_flags_WQ_UNBOUND | bindings::wq_flags_WQ_HIGHPRI;
+        // SAFETY: both strings are terminated, and the format wants one.
+        let queue = unsafe {
+            bindings::alloc_workqueue_noprof(c"%s".as_char_ptr(), flags, 0, name.as_char_ptr())
+        };
+        // INVARIANT: it is new.
+        Ok(Self(NonNull::new(queue).ok_or(ENOMEM)?))
+    }
+
+    /// Has `work` done. Any context; does not sleep.
+    pub fn push<T: Run>(&self, work: Pin<UniqueArc<Work<T>>>) {
+        let item = Arc::into_raw(Arc::from(work));
+        // SAFETY: there is one reference to the item, ours, and it stays where it is. So it is not
+        // queued, and is now; the reference comes back in `run`, once. The queue lives until then,
+        // as its owner waits for it.
+        unsafe {
+            let work = Opaque::cast_into(&raw const (*item).work);
+            helpers::init_work(work, Some(run::<T>));
+            bindings::queue_work_on(
+                bindings::wq_misc_consts_WORK_CPU_UNBOUND as i32,
+                self.0.as_ptr(),
+                work,
+            );
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: it is ours, and nobody has a reference to queue more.
+        unsafe { bindings::destroy_workqueue(self.0.as_ptr()) };
+    }
+}
+
+/// # Safety
+///
+/// Only to be called as the function of the `work` of a [`Work<T>`] that was queued.
+unsafe extern "C" fn run<T: Run>(work: *mut bindings::work_struct) {
+    // SAFETY: the reference was given away when it was queued, and comes back here. The core is done
+    // with it: it may be freed, or queued again.
+    let item = unsafe {
+        let work = Opaque::cast_from(work);
+        Arc::from_raw(kernel::container_of!(work, Work<T>, work))
+    };
+    if let Some(item) = Arc::into_unique_or_drop(item) {
+        T::run(item);
+    }
+}
