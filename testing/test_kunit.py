@@ -14,9 +14,9 @@ insmod "$1" && dmesg && rmmod erofs_rs
 
 def test_vfs_suites():
     module = TOP / "build" / "uml-debug" / "erofs_rs.ko"
-    out = vm("uml-debug", "sh", "-ec", SCRIPT, "sh", module, fs="erofs", timeout=120).check().out
+    out = vm("uml-debug", "sh", "-ec", SCRIPT, "sh", module, fs="erofs", timeout=180).check().out
     cases = re.findall(r"\] +(ok|not ok) \d+ ([a-z_0-9]+)(?: # (SKIP))?", out)
     suites = {m for m in re.findall(r"# Subtest: (\w+)", out)}
-    assert suites == {"vfs_bio", "vfs_folio", "vfs_inode", "vfs_options"}, out
-    assert len(cases) >= 26, out
+    assert suites == {"vfs_bio", "vfs_codec", "vfs_folio", "vfs_inode", "vfs_options", "vfs_page"}, out
+    assert len(cases) >= 54, out
     assert [c for c in cases if c[0] != "ok" or c[2]] == [], out

@@ -170,7 +170,7 @@ impl Decoder {
 
         let mut place = InPlace::None;
         let mut from = None;
-        let src = match input.place() {
+        let src = match input.place(output.slots()) {
             Some(at) if self.fits_in_place(&input, output, at, request) => {
                 place = InPlace::Taken;
                 to.as_ptr().wrapping_add(at).cast_const()

@@ -64,6 +64,14 @@ impl<T: Shrink> Shrinker<T> {
     }
 }
 
+#[cfg(CONFIG_KUNIT = "y")]
+impl<T: Shrink> Shrinker<T> {
+    /// For tests, which call it as the kernel does.
+    pub(crate) fn as_raw(&self) -> *mut bindings::shrinker {
+        self.raw.as_ptr()
+    }
+}
+
 impl<T: Shrink> core::ops::Deref for Shrinker<T> {
     type Target = T;
 

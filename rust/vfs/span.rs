@@ -109,7 +109,7 @@ impl Span {
             // INVARIANT: they have it anyway.
             return Ok(Self { address, mapped: 0 });
         }
-        if pages.iter().any(Option::is_none) {
+        if pages.is_empty() || pages.iter().any(Option::is_none) {
             return Err(EINVAL);
         }
         let count = u32::try_from(pages.len())?;

@@ -3,7 +3,10 @@
 //! KUnit tests of the wrappers, run when the module is loaded into a kernel with KUnit.
 
 mod bio;
+mod codec;
 mod filesystem;
 mod folio;
 mod inode;
 mod options;
+mod page;
+mod streams;

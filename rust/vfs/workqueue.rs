@@ -58,6 +58,13 @@ impl<T> Work<T> {
     }
 }
 
+impl<T> Work<T> {
+    /// What can be queued, for whoever has it alone.
+    pub fn inner(self: Pin<&mut Self>) -> Pin<&mut T> {
+        self.project().inner
+    }
+}
+
 impl<T> Deref for Work<T> {
     type Target = T;
 
@@ -90,6 +97,13 @@ impl Queue {
         };
         // INVARIANT: it is new.
         Ok(Self(NonNull::new(queue).ok_or(ENOMEM)?))
+    }
+
+    /// Waits until all work is done, also what it brings about. No job on the queue may do it. May
+    /// sleep.
+    pub fn drain(&self) {
+        // SAFETY: the queue is live.
+        unsafe { bindings::drain_workqueue(self.0.as_ptr()) };
     }
 
     /// Has `work` done. Any context; does not sleep.

@@ -20,6 +20,7 @@ use crate::{
     span::{
         address,
         PageList,
+        Slot,
         Span, //
     }, //
 };
@@ -184,14 +185,16 @@ impl<'a> Input<'a> {
         self.place != Place::Apart
     }
 
-    /// The byte of the output's pages that is the first one, if all the others follow there.
-    pub(super) fn place(&self) -> Option<usize> {
-        match (&self.source, self.place) {
-            (Source::Pages(list, _), Place::InOrder { pages, first }) if pages == list.len() => {
-                Some(first * PAGE_SIZE + self.offset)
-            }
-            _ => None,
-        }
+    /// The byte of the pages of `output` that is the first one, if all the others follow there.
+    pub(super) fn place(&self, output: &[Slot]) -> Option<usize> {
+        let (Source::Pages(list, _), Place::InOrder { pages, first }) = (&self.source, self.place)
+        else {
+            return None;
+        };
+        let there = output.get(first..first + pages)?;
+        let same = |(a, b): (&Slot, &Slot)| a.map(untagged) == *b;
+        let all = pages == list.len() && list.iter().zip(there).all(same);
+        all.then_some(first * PAGE_SIZE + self.offset)
     }
 
     /// The address of byte `pos`, and how many from it on follow there: at least one.

@@ -10,10 +10,7 @@ use super::{
     MAX_LEN, //
 };
 use crate::{
-    bindings::{
-        self,
-        helpers, //
-    },
+    bindings::helpers,
     folio::FolioPart,
     page::{
         Alloc,
@@ -22,6 +19,7 @@ use crate::{
     span::{
         address,
         PageList,
+        Slot,
         Span, //
     }, //
 };
@@ -164,6 +162,10 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.pages
+    }
+
     /// All of its pages, of which none is missing, in one range of addresses. May sleep.
     pub(super) fn map(&self) -> Result<Span> {
         // SAFETY: the pages are live as long as this is, which the caller has for longer.
@@ -232,10 +234,10 @@ impl<'a> Output<'a> {
 /// The pages that have `len` bytes from byte `pos` of `pages` on: each with the range of bytes in it,
 /// and how many were in those before it.
 fn pieces(
-    pages: &[Option<NonNull<bindings::page>>],
+    pages: &[Slot],
     pos: usize,
     len: usize,
-) -> impl Iterator<Item = (Option<NonNull<bindings::page>>, Range<usize>, usize)> + '_ {
+) -> impl Iterator<Item = (Slot, Range<usize>, usize)> + '_ {
     let mut done = 0;
     core::iter::from_fn(move || {
         let at = pos + done;

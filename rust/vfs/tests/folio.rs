@@ -37,7 +37,9 @@ impl Memory {
         let folio = NonNull::new(self.folio()).ok_or(ENOMEM)?;
         // SAFETY: a page of its own is a folio, and nobody else has it: no other lock is held.
         unsafe {
-            (*folio.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.flags.f = LOCKED as _;
+            let head = &mut (*folio.as_ptr()).__bindgen_anon_1.__bindgen_anon_1;
+            head.flags.f = LOCKED as _;
+            head.__bindgen_anon_2.index = 0;
             Ok(LockedFolio::from_raw(folio))
         }
     }
