@@ -13,6 +13,10 @@
 //! dictionary to be kept beside the output, and no state between calls. What it writes is within the
 //! bytes that were asked for, whatever the stream says, and so is the time that it takes.
 //!
+//! Two things are stricter than what in-kernel users do with the same decompressors: a DEFLATE stream
+//! that ends before its last wanted byte is corrupt, in whatever page that is; and the window of a
+//! Zstandard frame is held against its own decoder's limit, not the largest of all.
+//!
 //! Compressed bytes that lie in pages of the output are decoded where they are if the algorithm can
 //! (LZ4, if they are far enough behind what is written), else they are copied out of the way.
 

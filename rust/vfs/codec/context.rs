@@ -89,6 +89,14 @@ impl Contexts {
     }
 }
 
+#[cfg(CONFIG_KUNIT = "y")]
+impl Contexts {
+    /// For tests: takes one of DEFLATE, until what it gives is dropped.
+    pub(crate) fn hold(&self) -> Result<impl Sized + '_, CodecError> {
+        self.deflate.take(Alloc::Wait)
+    }
+}
+
 /// What a decoder keeps between two streams.
 pub(super) trait Context: Sized + Send {
     /// One for windows of up to `size` bytes.

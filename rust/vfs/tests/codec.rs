@@ -11,6 +11,7 @@ use super::{
     }, //
 };
 use crate::{
+    bindings::helpers,
     codec::{
         Algorithm,
         CodecError,
@@ -27,11 +28,31 @@ use crate::{
         Page,
         Pool, //
     },
-    span::address, //
+    span::address,
+    workqueue::{
+        Queue,
+        Run,
+        Work, //
+    }, //
+};
+use core::{
+    convert::Infallible,
+    sync::atomic::{
+        AtomicBool,
+        Ordering, //
+    }, //
 };
 use kernel::{
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    sync::{
+        Arc,
+        UniqueArc, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
 };
 
 const LZMA: Algorithm = Algorithm::Lzma { dict: 1 << 16 };
@@ -174,6 +195,19 @@ fn pages(offset: usize, bytes: &[u8]) -> Result<KVec<Page>> {
         done += n;
     }
     Ok(pages)
+}
+
+/// Decodes a sample when its turn comes.
+struct Later {
+    sample: Sample,
+    done: Arc<AtomicBool>,
+}
+
+impl Run for Later {
+    fn run(this: Pin<UniqueArc<Work<Self>>>) {
+        let good = this.sample.is_good(0, (0, TEXT), WHOLE);
+        this.done.store(good, Ordering::Relaxed);
+    }
 }
 
 /// Runs `test` with a sample of each algorithm.
@@ -655,6 +689,38 @@ mod suite {
             drop(again);
             assert!(sample.is_good(0, (0, TEXT), WHOLE));
         }
+        assert_eq!(contexts.count(), 0);
+        Ok(())
+    }
+
+    /// Who finds no context waits until one comes back.
+    #[test]
+    fn contexts_are_waited_for() -> Result {
+        let contexts = Contexts::new()?;
+        let sample = Sample {
+            decoder: Decoder::new(contexts.clone(), Algorithm::Deflate)?,
+            ..Sample::new(Algorithm::Deflate)?
+        };
+        let mut held = KVec::new();
+        // SAFETY: always safe.
+        for _ in 0..unsafe { helpers::num_online_cpus() } {
+            held.push(contexts.hold()?, GFP_KERNEL)?;
+        }
+        assert_eq!((contexts.count(), contexts.shrink(10)), (0, 0));
+        let queue = Queue::new(c"vfs_test")?;
+        let done = Arc::new(AtomicBool::new(false), GFP_KERNEL)?;
+        let later = Later {
+            sample,
+            done: done.clone(),
+        };
+        let work = Work::new::<Infallible>(later);
+        queue.push(UniqueArc::pin_init(work, GFP_KERNEL)?);
+        fsleep(Delta::from_millis(20));
+        assert!(!done.load(Ordering::Relaxed));
+        drop(held);
+        drop(queue);
+        assert!(done.load(Ordering::Relaxed));
+        // The decoder went with the work, and so did all that it may have wanted.
         assert_eq!(contexts.count(), 0);
         Ok(())
     }
