@@ -260,48 +260,74 @@ fn explore_all(what: &str, cases: impl IntoIterator<Item = Vec<Reads>>) {
     assert!(SEEN.take().into_iter().eq(all));
 }
 
-/// All ways to claim four times, duplicates included.
-fn orders() -> impl Iterator<Item = Vec<usize>> {
-    (0..PCLUSTERS.pow(4)).map(|n| (0..4).map(|at| n / PCLUSTERS.pow(at) % PCLUSTERS).collect())
+/// A pair of orders in which pclusters are named as they appear.
+fn renamed(first: &[usize], second: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    let mut names = Vec::new();
+    let mut rename = |n: &usize| {
+        names.iter().position(|name| name == n).unwrap_or_else(|| {
+            names.push(*n);
+            names.len() - 1
+        })
+    };
+    let first = first.iter().map(&mut rename).collect();
+    (first, second.iter().map(rename).collect())
 }
 
-/// Is this the first one of those that differ only in the pclusters' names?
-fn is_canonical(order: &[usize]) -> bool {
-    let mut next = 0;
-    order.iter().all(|&n| {
-        next += usize::from(n == next);
-        n < next
-    })
+/// All pairs of readers that claim four times, duplicates included; one of each set that
+/// differs only in the names of pclusters and readers.
+fn pairs() -> impl Iterator<Item = (Vec<usize>, Vec<usize>)> {
+    let orders = || {
+        let digit = |n, at| n / PCLUSTERS.pow(at) % PCLUSTERS;
+        (0..PCLUSTERS.pow(4)).map(move |n| (0..4).map(|at| digit(n, at)).collect::<Vec<_>>())
+    };
+    let pairs = orders().flat_map(move |first| orders().map(move |second| (first.clone(), second)));
+    pairs.filter(|pair| *pair == renamed(&pair.0, &pair.1) && *pair >= renamed(&pair.1, &pair.0))
 }
 
-fn against_all(first: &[usize], second: impl Fn(&[usize]) -> bool) -> Vec<Vec<Reads>> {
-    let second = orders().filter(|order| second(order));
-    second
-        .map(|order| vec![vec![first.to_vec()], vec![order]])
-        .collect()
+fn explore_pairs(what: &str, keep: impl Fn(&[usize], &[usize]) -> bool) {
+    let pairs = pairs().filter(|(first, second)| keep(first, second));
+    explore_all(
+        what,
+        pairs.map(|(first, second)| vec![vec![first], vec![second]]),
+    );
 }
 
-// One reader claims four pclusters, in an order that is without loss of generality; the other one
-// does so in each order: equal, reversed, overlapping, with duplicates. In parts, for two CPUs.
+// One reader claims four pclusters; the other one does so in each order: equal, reversed,
+// overlapping, with duplicates. In parts, for two CPUs.
 
 #[test]
 fn orders_from_0() {
-    explore_all("from 0", against_all(&[0, 1, 2, 3], |order| order[0] == 0));
+    explore_pairs("from 0", |first, second| {
+        first == [0, 1, 2, 3] && second[0] == 0
+    });
 }
 
 #[test]
 fn orders_from_1() {
-    explore_all("from 1", against_all(&[0, 1, 2, 3], |order| order[0] == 1));
+    explore_pairs("from 1", |first, second| {
+        first == [0, 1, 2, 3] && second[0] == 1
+    });
 }
 
 #[test]
 fn orders_from_2() {
-    explore_all("from 2", against_all(&[0, 1, 2, 3], |order| order[0] == 2));
+    explore_pairs("from 2", |first, second| {
+        first == [0, 1, 2, 3] && second[0] == 2
+    });
 }
 
 #[test]
 fn orders_from_3() {
-    explore_all("from 3", against_all(&[0, 1, 2, 3], |order| order[0] == 3));
+    explore_pairs("from 3", |first, second| {
+        first == [0, 1, 2, 3] && second[0] == 3
+    });
+}
+
+/// With the tests above: each pair of orders of four claims, duplicates in both included.
+#[test]
+#[ignore = "takes minutes"]
+fn duplicates_in_both() {
+    explore_pairs("duplicates in both", |first, _| first != [0, 1, 2, 3]);
 }
 
 /// Two chains of each reader: one begins when the other reader still decodes what is in the one before.
@@ -322,22 +348,19 @@ fn two_chains_each() {
     );
 }
 
-/// The tail that a reader wants to hook to can be gone by the time it does.
-#[test]
-fn three_readers() {
-    let cases: [[&[usize]; 3]; 2] = [[&[0], &[1, 0], &[2, 0]], [&[0, 1], &[1, 2], &[2, 0]]];
-    let cases = cases.map(|case| case.map(|order| vec![order.to_vec()]).to_vec());
-    explore_all("three readers", cases);
+fn three_readers(what: &str, orders: [&[usize]; 3]) {
+    explore_all(what, [orders.map(|order| vec![order.to_vec()]).to_vec()]);
 }
 
-/// With the tests above: each pair of orders of four claims, duplicates in both included.
+/// The tail that a reader wants to hook to can be another one by the time it does.
+#[test]
+fn three_readers_at_one_tail() {
+    three_readers("three readers at one tail", [&[0], &[1, 0], &[2, 0]]);
+}
+
+/// Each one wants to hook to the next one's tail.
 #[test]
 #[ignore = "takes minutes"]
-fn duplicates_in_both() {
-    let repeats = |order: &[usize]| (1..order.len()).any(|n| order[..n].contains(&order[n]));
-    let first = orders().filter(|order| is_canonical(order) && repeats(order));
-    explore_all(
-        "duplicates in both",
-        first.flat_map(|order| against_all(&order, repeats)),
-    );
+fn three_readers_in_a_ring() {
+    three_readers("three readers in a ring", [&[0, 1], &[1, 2], &[2, 0]]);
 }
