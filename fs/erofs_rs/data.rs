@@ -69,11 +69,11 @@ impl Operations for Data {
     }
 
     fn on_read_folio(inode: &Inode<Erofs>, range: impl FnOnce() -> Range<u64>) {
-        trace::read_folio(inode, range);
+        trace::read_folio(inode, range, true);
     }
 
     fn on_readahead(inode: &Inode<Erofs>, range: impl FnOnce() -> Range<u64>) {
-        trace::readahead(inode, range);
+        trace::readahead(inode, range, true);
     }
 }
 

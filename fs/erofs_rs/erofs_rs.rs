@@ -13,6 +13,7 @@
 //! | `fileio.rs` | reading them where a file is mounted |
 //! | `sysfs.rs` | `/sys/fs/erofs_rs` |
 //! | `trace.rs` | tracepoints |
+//! | `z.rs`, `z/` | compressed files |
 //!
 //! What is on disk is parsed by `erofs_format`; what the kernel does goes through `vfs`.
 
@@ -27,6 +28,7 @@ mod super_block;
 mod sysfs;
 mod trace;
 mod xattr;
+mod z;
 
 use kernel::prelude::*;
 use vfs::registration::Registration;

@@ -44,7 +44,7 @@ impl Operations for FileIo {
     type FileSystem = Erofs;
 
     fn read_folio(inode: &Inode<Erofs>, folio: LockedFolio) -> Result {
-        trace::read_folio(inode, || folio.range());
+        trace::read_folio(inode, || folio.range(), true);
         let mut reader = Reader::new(inode);
         let result = reader.read(folio);
         reader.submit();
@@ -52,7 +52,7 @@ impl Operations for FileIo {
     }
 
     fn readahead(inode: &Inode<Erofs>, folios: Readahead<'_>) {
-        trace::readahead(inode, || folios.range());
+        trace::readahead(inode, || folios.range(), true);
         let mut reader = Reader::new(inode);
         for folio in folios {
             let index = folio.pos() / PAGE_SIZE as u64;

@@ -15,6 +15,11 @@ use crate::{
         self,
         HEAD_LEN, //
     },
+    z::{
+        self,
+        Decoded,
+        Extents, //
+    },
     Erofs, //
 };
 use erofs_format::{
@@ -50,6 +55,8 @@ const RECORD_MAX: usize = 64;
 pub(crate) struct InodeInfo {
     format: erofs_format::Inode,
     pub(crate) xattr_head: xattr::Head,
+    /// What is known of where its bytes lie, if it is compressed.
+    pub(crate) known: z::Known,
 }
 
 impl core::ops::Deref for InodeInfo {
@@ -132,9 +139,13 @@ fn fill<'a>(
     let xattr_head = xattr::Head::new(&buffer[len..end]);
 
     let kind = match found.file_type {
-        FileType::Regular if inode.is_compressed() => Kind::unreadable::<Common>(),
+        FileType::Regular if inode.is_compressed() => {
+            Kind::regular::<Common, Extents>().read_by::<Decoded>()
+        }
         FileType::Regular => readable(sb, Kind::regular::<Common, Data>()),
-        FileType::Directory if inode.is_compressed() => Kind::unreadable_as::<Directory>(true),
+        FileType::Directory if inode.is_compressed() => {
+            Kind::directory::<Directory, Extents>().read_by::<Decoded>()
+        }
         FileType::Directory => readable(sb, Kind::directory::<Directory, Data>()),
         FileType::Symlink => match inode.fast_symlink(format.block) {
             Some(area) => {
@@ -143,7 +154,9 @@ fn fill<'a>(
                 erofs_format::Inode::check_symlink(&target).map_err(fault)?;
                 Kind::fast_symlink::<Common>(&target)?
             }
-            None if inode.is_compressed() => Kind::unreadable_as::<Directory>(false),
+            None if inode.is_compressed() => {
+                Kind::symlink::<Common, Extents>().read_by::<Decoded>()
+            }
             None => readable(sb, Kind::symlink::<Common, Data>()),
         },
         FileType::CharDevice | FileType::BlockDevice | FileType::Fifo | FileType::Socket => {
@@ -168,6 +181,7 @@ fn fill<'a>(
     let info = InodeInfo {
         format: inode,
         xattr_head,
+        known: z::Known::new(),
     };
     new.init(info, &attributes, kind)
 }

@@ -11,6 +11,7 @@ use crate::{
     },
     sysfs,
     xattr::Prefixes,
+    z,
     Erofs, //
 };
 use erofs_format::{
@@ -42,7 +43,10 @@ use kernel::{
     prelude::*,
     seq_file::SeqFile,
     str::CString,
-    sync::SetOnce, //
+    sync::{
+        Arc,
+        SetOnce, //
+    }, //
 };
 use vfs::{
     fs_context::{
@@ -92,6 +96,8 @@ pub(crate) struct SbInfo {
     table: KVec<Device>,
     /// Blocks of all devices.
     blocks: u64,
+    /// If there can be compressed files.
+    compressed: Option<z::Mounted>,
     /// Set when the root inode is there, before anyone else sees the superblock.
     prefixes: SetOnce<Prefixes>,
 }
@@ -103,6 +109,11 @@ impl SbInfo {
         let block = self.format.block;
         let Place { device, pos } = device::map_dev(block, self.devices, &self.table, id, pa)?;
         Ok((device.map_or(0, |d| usize::from(d) + 1), pos))
+    }
+
+    /// What compressed files have in common, if there can be any.
+    pub(crate) fn compressed(&self) -> Option<&Arc<z::Shared>> {
+        Some(&self.compressed.as_ref()?.shared)
     }
 
     /// The long prefix `number` of xattr names.
@@ -185,6 +196,11 @@ impl FileSystem for Erofs {
     type Context = Options;
     type SbData = SbInfo;
     type InodeData = InodeInfo;
+    type Global = z::Global;
+
+    fn new_global() -> Result<z::Global> {
+        z::Global::new()
+    }
 
     fn new_context() -> Result<Options> {
         Ok(Options::new())
@@ -203,6 +219,10 @@ impl FileSystem for Erofs {
             .inspect_err(|_| fc.error(fmt!("failed to set initial blksize")))?;
         let format = read_super_block(sb)?;
         sb.set_uuid(&format.uuid);
+        let compressed = match format.is_compressed() {
+            true => Some(z::Mounted::new(sb, &format)?),
+            false => None,
+        };
         let (devices, table) = open_devices(sb, &format, &options.devices)?;
         if format.features.has(incompat::BIT48) {
             vfs::info!(
@@ -229,6 +249,7 @@ impl FileSystem for Erofs {
             devices,
             table,
             blocks,
+            compressed,
             prefixes: SetOnce::new(),
         })
     }
@@ -284,7 +305,8 @@ impl FileSystem for Erofs {
     }
 
     fn show_options(sb: &SuperBlock<Self>, seq: &SeqFile) {
-        sb.data().options.show(seq);
+        let info = sb.data();
+        info.options.show(seq, info.compressed.is_some());
     }
 
     fn label(sb: &SuperBlock<Self>) -> &[u8] {

@@ -11,6 +11,11 @@ use erofs_format::{
         Target, //
     },
     meta::Area,
+    zmap::{
+        Want,
+        ZExtent,
+        ZPlace, //
+    },
     Nid, //
 };
 use kernel::{
@@ -65,9 +70,9 @@ pub(crate) fn fill_inode(sb: &SuperBlock<Erofs>, nid: Nid, area: Area) {
     });
 }
 
-/// The folio of the bytes `range` is to be filled, which are as they are on disk.
+/// The folio of the bytes `range` is to be filled; `raw` is for those that are as they are on disk.
 #[inline(always)]
-pub(crate) fn read_folio(inode: &Inode<Erofs>, range: impl FnOnce() -> Range<u64>) {
+pub(crate) fn read_folio(inode: &Inode<Erofs>, range: impl FnOnce() -> Range<u64>, raw: bool) {
     erofs_read_folio(|| {
         let (dev, nid) = (inode.super_block().dev(), inode.data().nid.0);
         let dir = FileType::from_mode(inode.mode()) == Some(FileType::Directory);
@@ -78,18 +83,18 @@ pub(crate) fn read_folio(inode: &Inode<Erofs>, range: impl FnOnce() -> Range<u64
             dir,
             index,
             pages.checked_ilog2().unwrap_or(0),
-            true,
+            raw,
         )
     });
 }
 
 /// As [`read_folio`], ahead of the reader.
 #[inline(always)]
-pub(crate) fn readahead(inode: &Inode<Erofs>, range: impl FnOnce() -> Range<u64>) {
+pub(crate) fn readahead(inode: &Inode<Erofs>, range: impl FnOnce() -> Range<u64>, raw: bool) {
     erofs_readahead(|| {
         let (dev, nid) = (inode.super_block().dev(), inode.data().nid.0);
         let (start, nrpage) = pages(range());
-        (dev, nid, start, nrpage, true)
+        (dev, nid, start, nrpage, raw)
     });
 }
 
@@ -104,6 +109,12 @@ fn pages(range: Range<u64>) -> (usize, u32) {
 
 const MAPPED: u32 = 0x1;
 const META: u32 = 0x2;
+const PARTIAL_MAPPED: u32 = 0x4;
+const PARTIAL_REF: u32 = 0x8;
+const FRAGMENT: u32 = 0x10;
+
+const GET_FIEMAP: u32 = 0x1;
+const GET_READMORE: u32 = 0x2;
 
 /// The bytes of `inode` from `la` on, `llen` of them, are to be mapped.
 #[inline(always)]
@@ -130,5 +141,53 @@ pub(crate) fn map_blocks_exit(inode: &Inode<Erofs>, la: u64, llen: u64, found: &
                 )
             }
         }
+    });
+}
+
+fn flags(want: Want) -> u32 {
+    match want {
+        Want::Read => 0,
+        Want::ReadMore => GET_READMORE,
+        Want::Fiemap => GET_FIEMAP,
+    }
+}
+
+/// The compressed extent of byte `la` of `inode` is to be found.
+#[inline(always)]
+pub(crate) fn z_map_blocks_enter(inode: &Inode<Erofs>, la: u64, want: Want) {
+    erofs_map_blocks_enter(|| {
+        let (dev, nid) = (inode.super_block().dev(), inode.data().nid.0);
+        (dev, nid, la, 0, flags(want))
+    });
+}
+
+/// It was found, or not.
+#[inline(always)]
+pub(crate) fn z_map_blocks_exit(
+    inode: &Inode<Erofs>,
+    la: u64,
+    want: Want,
+    found: &Result<Option<ZExtent>>,
+) {
+    erofs_map_blocks_exit(|| {
+        let (dev, nid, want) = (inode.super_block().dev(), inode.data().nid.0, flags(want));
+        let extent = match found {
+            Err(e) => return (dev, nid, want, la, 0, 0, 0, 0, e.to_errno()),
+            Ok(None) => return (dev, nid, want, la, 0, 0, 0, 0, EAGAIN.to_errno()),
+            Ok(Some(extent)) => extent,
+        };
+        let (pa, plen, mflags) = match extent.place {
+            ZPlace::Hole => (0, 0, 0),
+            ZPlace::Fragment { .. } => (0, 0, FRAGMENT),
+            ZPlace::Mapped(cluster) => {
+                let flag = |is, bit| if is { bit } else { 0 };
+                let mflags = MAPPED
+                    | flag(cluster.inline.is_some(), META)
+                    | flag(!extent.full, PARTIAL_MAPPED)
+                    | flag(cluster.partial_ref, PARTIAL_REF);
+                (cluster.pa, cluster.len.into(), mflags)
+            }
+        };
+        (dev, nid, want, extent.la, pa, extent.len, plen, mflags, 0)
     });
 }

@@ -72,7 +72,7 @@ pub enum Want {
 }
 
 /// How the data of an extent is encoded.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Coding {
     /// Not at all: it is as in the file.
     Shifted,

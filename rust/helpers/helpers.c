@@ -173,6 +173,22 @@ void rust_vfs_memcpy_to_folio(struct folio *folio, size_t offset, const char *fr
 	memcpy_to_folio(folio, offset, from, len);
 }
 
+/* memcpy_folio(), which the kernel does not have under a page: a loop over the pages. */
+void rust_vfs_copy_folio(struct folio *to, size_t to_offset, struct folio *from,
+			 size_t from_offset, size_t len)
+{
+	while (len) {
+		size_t n = min(len, PAGE_SIZE - offset_in_page(from_offset));
+		void *addr = kmap_local_folio(from, from_offset);
+
+		memcpy_to_folio(to, to_offset, addr, n);
+		kunmap_local(addr);
+		to_offset += n;
+		from_offset += n;
+		len -= n;
+	}
+}
+
 void rust_vfs_folio_zero_range(struct folio *folio, size_t start, size_t len)
 {
 	folio_zero_range(folio, start, len);
@@ -199,6 +215,37 @@ void rust_vfs_page_cache_sync_readahead(struct address_space *mapping, struct fi
 	page_cache_sync_readahead(mapping, ra, file, index, nr);
 }
 
+struct folio *rust_vfs_grab_folio_nowait(struct address_space *mapping, pgoff_t index)
+{
+	return __filemap_get_folio(mapping, index, FGP_LOCK | FGP_CREAT | FGP_NOFS | FGP_NOWAIT,
+				   readahead_gfp_mask(mapping) & ~__GFP_RECLAIM);
+}
+
+struct folio *rust_vfs_filemap_get_folio(struct address_space *mapping, pgoff_t index)
+{
+	return filemap_get_folio(mapping, index);
+}
+
+struct page *rust_vfs_folio_page(struct folio *folio, size_t n)
+{
+	return folio_page(folio, n);
+}
+
+void rust_vfs_get_page(struct page *page)
+{
+	get_page(page);
+}
+
+void rust_vfs_put_page(struct page *page)
+{
+	put_page(page);
+}
+
+bool rust_vfs_folio_test_uptodate(const struct folio *folio)
+{
+	return folio_test_uptodate(folio);
+}
+
 struct folio *rust_vfs_readahead_folio(struct readahead_control *rac)
 {
 	return readahead_folio(rac);
@@ -215,11 +262,6 @@ unsigned int rust_vfs_readahead_count(struct readahead_control *rac)
 }
 
 /* linux/mm.h, linux/vmstat.h */
-
-struct page *rust_vfs_folio_page(struct folio *folio, size_t n)
-{
-	return folio_page(folio, n);
-}
 
 void *rust_vfs_page_address(const struct page *page)
 {

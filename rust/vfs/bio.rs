@@ -30,7 +30,7 @@ use kernel::{
 };
 
 /// Length of a sector, in bytes.
-const SECTOR: u64 = 512;
+pub(crate) const SECTOR: u64 = 512;
 
 /// What a read is from.
 #[derive(Clone, Copy)]

@@ -113,11 +113,6 @@ where
 pub(crate) struct Tables<O>(PhantomData<O>);
 
 impl<O: Operations> Tables<O> {
-    pub(crate) const INODE: &'static bindings::inode_operations = &bindings::inode_operations {
-        lookup: Some(lookup::<O>),
-        ..inode::common_operations::<O>()
-    };
-
     pub(crate) const FILE: &'static bindings::file_operations = &bindings::file_operations {
         llseek: Some(bindings::generic_file_llseek),
         read: Some(bindings::generic_read_dir),

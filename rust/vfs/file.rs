@@ -48,45 +48,6 @@ const fn common<T: FileSystem>() -> bindings::file_operations {
     }
 }
 
-/// A regular file whose layout is known but cannot be read.
-pub(crate) struct Unreadable<T>(PhantomData<T>);
-
-impl<T: FileSystem> Unreadable<T> {
-    pub(crate) const FILE: &'static bindings::file_operations = &bindings::file_operations {
-        llseek: Some(bindings::generic_file_llseek),
-        read_iter: Some(read_iter_unreadable),
-        ..common::<T>()
-    };
-
-    pub(crate) const MAPPING: &'static bindings::address_space_operations =
-        &bindings::address_space_operations {
-            read_folio: Some(read_folio_unreadable),
-            ..pin_init::zeroed()
-        };
-}
-
-/// # Safety
-///
-/// Only to be called by the VFS.
-unsafe extern "C" fn read_iter_unreadable(
-    _iocb: *mut bindings::kiocb,
-    _to: *mut bindings::iov_iter,
-) -> isize {
-    EOPNOTSUPP.to_errno() as isize
-}
-
-/// # Safety
-///
-/// Only to be called by the page cache, with a locked folio.
-unsafe extern "C" fn read_folio_unreadable(
-    _file: *mut bindings::file,
-    folio: *mut bindings::folio,
-) -> c_int {
-    // SAFETY: the folio is locked and not uptodate; this ends it, once.
-    unsafe { bindings::folio_end_read(folio, false) };
-    EOPNOTSUPP.to_errno()
-}
-
 /// # Safety
 ///
 /// Only to be called by the VFS, with a file open for reading that is mapped by `M`.

@@ -16,9 +16,14 @@
 //!
 //! C headers: [`include/linux/pagemap.h`](srctree/include/linux/pagemap.h)
 
-use crate::bindings::{
-    self,
-    helpers, //
+use crate::{
+    bindings::{
+        self,
+        helpers, //
+    },
+    error::from_ptr,
+    inode::Inode,
+    registration::FileSystem, //
 };
 use core::{
     mem::ManuallyDrop,
@@ -29,7 +34,10 @@ use core::{
         Ordering, //
     }, //
 };
-use kernel::prelude::*;
+use kernel::{
+    page::PAGE_SHIFT,
+    prelude::*, //
+};
 
 /// State of a folio in `folio.private`: bit 0 is set when a part had an error, the bits above count
 /// the parts but one. A part is at least a byte, so the count cannot overflow.
@@ -76,6 +84,31 @@ impl LockedFolio {
     /// All of it as one part.
     pub fn into_part(self) -> FolioPart {
         self.0
+    }
+}
+
+/// The folio of `inode`'s content that holds byte `pos`, new or found, if it is there to be read and
+/// can be had without waiting. None if it is uptodate, locked by others, behind the end of the
+/// file, or if memory is short.
+pub fn grab<T: FileSystem>(inode: &Inode<T>, pos: u64) -> Option<LockedFolio> {
+    if pos >= inode.size() {
+        return None;
+    }
+    let index = usize::try_from(pos >> PAGE_SHIFT).ok()?;
+    // SAFETY: a ready inode has its mapping.
+    let folio = unsafe { helpers::grab_folio_nowait((*inode.as_ptr()).i_mapping, index) };
+    let folio = from_ptr(folio, ENOMEM).ok()?;
+    // SAFETY: the folio is locked, and it and the reference are ours. A locked folio stays in the
+    // page cache, which has a reference of its own. If it is not uptodate nobody else reads it:
+    // that needs the lock.
+    unsafe {
+        let read = helpers::folio_test_uptodate(folio.as_ptr());
+        if read {
+            bindings::folio_unlock(folio.as_ptr());
+        }
+        let locked = (!read).then(|| LockedFolio::from_raw(folio));
+        helpers::folio_put(folio.as_ptr());
+        locked
     }
 }
 
@@ -147,6 +180,21 @@ impl FolioPart {
         self.range.len()
     }
 
+    /// The page `number` of those that hold bytes of the part, from 0 on.
+    pub fn page(&self, number: usize) -> Option<FilePage> {
+        let index = (self.range.start >> PAGE_SHIFT) + number;
+        if index > (self.range.end - 1) >> PAGE_SHIFT {
+            return None;
+        }
+        // SAFETY: the folio is locked, and has that page.
+        let page = unsafe {
+            helpers::folio_get(self.folio.as_ptr());
+            helpers::folio_page(self.folio.as_ptr(), index)
+        };
+        // INVARIANT: the reference was just taken.
+        NonNull::new(page).map(FilePage)
+    }
+
     /// Splits off the rest behind the first `len` bytes, if there is any. 0 counts as 1, so that no
     /// part is empty.
     pub fn split(mut self, len: u64) -> (Self, Option<Self>) {
@@ -191,6 +239,25 @@ impl FolioPart {
         Ok(())
     }
 
+    /// Copies `n` bytes at `from` of `folio` to byte `offset` of the part. `EINVAL` if they go beyond
+    /// it.
+    ///
+    /// # Safety
+    ///
+    /// The bytes are within `folio`, which is referenced.
+    pub(crate) unsafe fn copy_from(
+        &mut self,
+        offset: usize,
+        folio: *mut bindings::folio,
+        from: usize,
+        n: usize,
+    ) -> Result {
+        let to = self.inner(offset..offset.checked_add(n).ok_or(EINVAL)?)?;
+        // SAFETY: both ranges are within their folios, by the contract and as `inner` checked.
+        unsafe { helpers::copy_folio(self.folio.as_ptr(), to.start, folio, from, n) };
+        Ok(())
+    }
+
     /// Zeroes `range` of the part. `EINVAL` if it goes beyond it.
     pub fn zero(&mut self, range: Range<usize>) -> Result {
         let range = self.inner(range)?;
@@ -230,6 +297,39 @@ impl FolioPart {
             *private(self.folio) = core::ptr::null_mut();
             bindings::folio_end_read(self.folio.as_ptr(), before & ERROR == 0);
         }
+    }
+}
+
+/// A page of a folio that was being read when it was got, to be read into (in-place I/O). It keeps the
+/// memory, and gives no access to the bytes.
+///
+/// # Invariants
+///
+/// Has a reference to the folio of the page.
+pub struct FilePage(NonNull<bindings::page>);
+
+// SAFETY: references may be dropped by any thread.
+unsafe impl Send for FilePage {}
+
+impl FilePage {
+    pub(crate) fn as_raw(&self) -> NonNull<bindings::page> {
+        self.0
+    }
+}
+
+impl Clone for FilePage {
+    fn clone(&self) -> Self {
+        // SAFETY: by the invariant the folio is live.
+        unsafe { helpers::get_page(self.0.as_ptr()) };
+        // INVARIANT: the reference was just taken.
+        Self(self.0)
+    }
+}
+
+impl Drop for FilePage {
+    fn drop(&mut self) {
+        // SAFETY: by the invariant the reference is ours.
+        unsafe { helpers::put_page(self.0.as_ptr()) };
     }
 }
 

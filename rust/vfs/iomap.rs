@@ -57,6 +57,8 @@ pub enum Place<'a> {
         /// Byte address.
         addr: u64,
     },
+    /// In another file, where it has no address of its own to tell of. It cannot be read by iomap.
+    Elsewhere,
     /// Among the metadata. The range ends with the file, and crosses no page there nor in the file.
     Inline {
         /// Where the metadata is read from.
@@ -199,6 +201,9 @@ unsafe extern "C" fn begin<M: Operations>(
                 };
                 to.addr = addr;
             }
+            // SAFETY: this is a step of a walk.
+            Place::Elsewhere if unsafe { walk(iomap) }.is_some() => return Err(EIO),
+            Place::Elsewhere => to.type_ = bindings::IOMAP_MAPPED as u16,
             Place::Inline { meta, pos, device } => {
                 to.type_ = bindings::IOMAP_INLINE as u16;
                 if let Some((device, addr)) = device {

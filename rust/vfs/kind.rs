@@ -69,16 +69,6 @@ impl<T: FileSystem> Kind<T> {
         )
     }
 
-    /// A regular file that cannot be read: opening works, reading gives `EOPNOTSUPP`.
-    pub fn unreadable<O: Operations<FileSystem = T>>() -> Self {
-        Self::new(
-            bindings::S_IFREG,
-            Tables::<O>::INODE,
-            file::Unreadable::<T>::FILE,
-            Content::Mapped(file::Unreadable::<T>::MAPPING),
-        )
-    }
-
     /// A directory whose content is where `M` maps it.
     pub fn directory<O, M>() -> Self
     where
@@ -96,18 +86,6 @@ impl<T: FileSystem> Kind<T> {
             *aops = address_space::Tables::<A>::MAPPING;
         }
         self
-    }
-
-    /// A directory or symlink whose content cannot be read: `EOPNOTSUPP`.
-    pub fn unreadable_as<O: dir::Operations<FileSystem = T>>(directory: bool) -> Self {
-        let aops = Content::Mapped(file::Unreadable::<T>::MAPPING);
-        if directory {
-            let (inode, file) = (dir::Tables::<O>::INODE, dir::Tables::<O>::FILE);
-            Self::new(bindings::S_IFDIR, inode, file, aops)
-        } else {
-            let inode = Tables::<O>::SYMLINK;
-            Self::new(bindings::S_IFLNK, inode, core::ptr::null(), aops)
-        }
     }
 
     /// A symlink whose target is its content, where `M` maps it.
@@ -208,8 +186,6 @@ pub(crate) const fn common_operations<O: Operations>() -> bindings::inode_operat
 struct Tables<O>(PhantomData<O>);
 
 impl<O: Operations> Tables<O> {
-    const INODE: &'static bindings::inode_operations = &common_operations::<O>();
-
     const SYMLINK: &'static bindings::inode_operations = &bindings::inode_operations {
         get_link: Some(bindings::page_get_link),
         ..common_operations::<O>()

@@ -2,17 +2,50 @@
 
 //! Log lines that name the superblock, as filesystems print them: `TYPE (device ID): ...`.
 
-use crate::bindings;
+use crate::{
+    bindings,
+    registration::FileSystem,
+    super_block::NewSuperBlock, //
+};
 use core::fmt;
-use kernel::str::CStrExt as _;
+use kernel::{
+    prelude::*,
+    str::CString, //
+};
 
 /// A superblock, filled or not.
 pub trait Named: private::Sealed {}
 
 pub(crate) mod private {
-    /// Gives the C object to the printer alone.
+    /// Gives the name of the type and that of the device to the printer alone.
     pub trait Sealed {
-        fn raw(&self) -> *mut crate::bindings::super_block;
+        /// Both are NUL-terminated, and there while `self` is.
+        fn names(&self) -> (*const u8, *const u8);
+    }
+}
+
+/// The names of a superblock, for those who may outlive it.
+pub struct Names {
+    fs: &'static CStr,
+    device: CString,
+}
+
+impl Names {
+    /// Copies the names of `sb`.
+    pub fn of<T: FileSystem>(sb: &NewSuperBlock<'_, T>) -> Result<Self> {
+        let (_, device) = private::Sealed::names(sb);
+        // SAFETY: as the trait says.
+        let device = CString::try_from(unsafe { CStr::from_char_ptr(device) })?;
+        Ok(Self {
+            fs: T::NAME,
+            device,
+        })
+    }
+}
+
+impl private::Sealed for Names {
+    fn names(&self) -> (*const u8, *const u8) {
+        (self.fs.as_char_ptr(), self.device.as_char_ptr())
     }
 }
 
@@ -33,15 +66,14 @@ pub fn print(sb: &impl Named, level: Level, args: fmt::Arguments<'_>) {
         Level::Err => c"\x013%s (device %s): %pA\n",
         Level::Info => c"\x016%s (device %s): %pA\n",
     };
-    let sb = sb.raw();
-    // SAFETY: what is `Named` stands for a live superblock, whose type is registered while
-    // it lives; `s_id` is a NUL-terminated array in it; `%pA` takes a pointer to `fmt::Arguments`
-    // and is done with it when `_printk` returns.
+    let (fs, device) = sb.names();
+    // SAFETY: both names are as the trait says; `%pA` takes a pointer to `fmt::Arguments` and is
+    // done with it when `_printk` returns.
     unsafe {
         bindings::_printk(
             format.as_char_ptr(),
-            (*(*sb).s_type).name,
-            (*sb).s_id.as_ptr(),
+            fs,
+            device,
             core::ptr::from_ref(&args).cast::<core::ffi::c_void>(),
         )
     };

@@ -16,11 +16,15 @@ use crate::{
         self,
         helpers, //
     },
-    error::from_ptr, //
+    error::from_ptr,
+    folio::FolioPart, //
 };
 use core::{
     marker::PhantomData,
-    ops::Deref,
+    ops::{
+        Deref,
+        Range, //
+    },
     ptr::NonNull, //
 };
 use kernel::{
@@ -85,6 +89,24 @@ unsafe fn read_folio(mapping: *mut bindings::address_space, pos: u64) -> Result<
     Ok(FolioRef(folio))
 }
 
+/// The folio of `mapping` with page `index`, if there is one.
+///
+/// # Safety
+///
+/// `mapping` is live.
+unsafe fn find_folio(mapping: *mut bindings::address_space, index: u64) -> Option<FolioRef> {
+    // SAFETY: as the contract says.
+    let folio = unsafe { helpers::filemap_get_folio(mapping, usize::try_from(index).ok()?) };
+    from_ptr(folio, ENOENT).ok().map(FolioRef)
+}
+
+/// Whether the current task is to die (`fatal_signal_pending`), so that what takes long had better
+/// end.
+pub fn is_killed() -> bool {
+    // SAFETY: only looks at the current task.
+    unsafe { helpers::fatal_signal_pending() }
+}
+
 impl<'a> MetaReader<'a> {
     /// # Safety
     ///
@@ -108,13 +130,71 @@ impl<'a> MetaReader<'a> {
     /// Fills `buf` from byte `pos` on. Errors are those of the device, `EIO` past the end of a file.
     /// May sleep.
     pub fn read(&mut self, pos: u64, buf: &mut [u8]) -> Result {
+        if let Origin::File(file) = self.origin {
+            return file.read(pos, buf);
+        }
+        self.each(pos, buf.len(), |folio, offset, done, n| {
+            // SAFETY: `offset + n` is within the folio, and `done + n` within the buffer. The copy
+            // is made by C from memory that may change meanwhile: any bytes are good bytes.
+            unsafe {
+                helpers::memcpy_from_folio(buf.as_mut_ptr().add(done).cast(), folio, offset, n)
+            };
+            Ok(())
+        })
+    }
+
+    /// Fills `range` of `part` from byte `pos` on, as [`Self::read`] does. `EINVAL` if it goes beyond
+    /// the part.
+    pub fn read_to(&mut self, pos: u64, part: &mut FolioPart, range: Range<usize>) -> Result {
+        if let Origin::File(file) = self.origin {
+            let mut buf = KVec::from_elem(0u8, range.len(), GFP_KERNEL)?;
+            file.read(pos, &mut buf)?;
+            return part.write(range.start, &buf);
+        }
+        self.each(pos, range.len(), |folio, offset, done, n| {
+            // SAFETY: `offset + n` is within the folio, which is referenced and uptodate.
+            unsafe { part.copy_from(range.start + done, folio, offset, n) }
+        })
+    }
+
+    /// Whether reading `len` bytes from `pos` on needs no reading of another page cache than that of
+    /// a device or file, as far as it can be told beforehand. Does not sleep.
+    pub fn is_ready(&self, pos: u64, len: usize) -> bool {
+        let Origin::Mapping(mapping) = self.origin else {
+            return true;
+        };
+        if mapping.is_null() || len == 0 {
+            return true;
+        }
+        if let Some(c) = &self.folio {
+            if (c.start..c.end).contains(&pos) && len as u64 <= c.end - pos {
+                return true;
+            }
+        }
+        let last = pos.saturating_add(len as u64 - 1) >> PAGE_SHIFT;
+        (pos >> PAGE_SHIFT..=last).all(|index| {
+            // SAFETY: the mapping is live by the contract of `of_mapping`.
+            let folio = unsafe { find_folio(mapping, index) };
+            // SAFETY: the folio is referenced.
+            folio.is_some_and(|f| unsafe { helpers::folio_test_uptodate(f.0.as_ptr()) })
+        })
+    }
+
+    /// Calls `copy` with each folio that holds bytes of the `len` from `pos` on, the offset in it,
+    /// how many bytes there were before, and how many there are.
+    #[inline]
+    fn each(
+        &mut self,
+        pos: u64,
+        len: usize,
+        mut copy: impl FnMut(*mut bindings::folio, usize, usize, usize) -> Result,
+    ) -> Result {
         let mapping = match self.origin {
-            Origin::File(file) => return file.read(pos, buf),
-            Origin::Mapping(mapping) if mapping.is_null() => return Err(EIO),
-            Origin::Mapping(mapping) => mapping,
+            Origin::Mapping(mapping) if !mapping.is_null() => mapping,
+            _ => return Err(EIO),
         };
         let mut done = 0;
-        while done < buf.len() {
+        while done < len {
             let at = pos.checked_add(done as u64).ok_or(EIO)?;
             let cached = match self.folio.take() {
                 Some(cached) if (cached.start..cached.end).contains(&at) => cached,
@@ -129,17 +209,8 @@ impl<'a> MetaReader<'a> {
                 },
             };
             let offset = (at - cached.start) as usize;
-            let n = ((cached.end - at) as usize).min(buf.len() - done);
-            // SAFETY: `offset + n` is within the folio, and `done + n` within the buffer. The copy
-            // is made by C from memory that may change meanwhile: any bytes are good bytes.
-            unsafe {
-                helpers::memcpy_from_folio(
-                    buf.as_mut_ptr().add(done).cast(),
-                    cached.folio.0.as_ptr(),
-                    offset,
-                    n,
-                )
-            };
+            let n = ((cached.end - at) as usize).min(len - done);
+            copy(cached.folio.0.as_ptr(), offset, done, n)?;
             done += n;
             self.folio = Some(cached);
         }

@@ -46,6 +46,19 @@ impl<'a> Readahead<'a> {
         let (start, page) = (index as u64 * PAGE_SIZE as u64, PAGE_SIZE as u64);
         start..start + u64::from(count) * page
     }
+
+    /// Asks for `range` of the file rather than what was offered, before the first folio is taken.
+    /// The page cache adds as much of it as it can. May sleep.
+    pub fn expand(&mut self, range: Range<u64>) {
+        let (Ok(start), Ok(len)) = (
+            i64::try_from(range.start),
+            usize::try_from(range.end.saturating_sub(range.start)),
+        ) else {
+            return;
+        };
+        // SAFETY: the control block is live.
+        unsafe { bindings::readahead_expand(self.0, start, len) };
+    }
 }
 
 impl Iterator for Readahead<'_> {

@@ -103,6 +103,12 @@ pub trait FileSystem: Sized + Send + Sync + 'static {
     /// after the inode is gone. It is dropped in softirq context: dropping must not sleep.
     type InodeData: Send + Sync + 'static;
 
+    /// What all its superblocks share, there while the type is registered.
+    type Global: Send + Sync + 'static;
+
+    /// Makes what all superblocks share, before there can be one. May sleep.
+    fn new_global() -> Result<Self::Global>;
+
     /// Options as they are when none is given. May sleep.
     fn new_context() -> Result<Self::Context>;
 
@@ -217,6 +223,7 @@ pub struct Registration<T: FileSystem> {
     fs: Opaque<bindings::file_system_type>,
     #[pin]
     directory: TypeDirectory<T>,
+    global: T::Global,
     cache: InodeCache<T>,
     #[pin]
     _pin: PhantomPinned,
@@ -233,6 +240,7 @@ impl<T: FileSystem> Registration<T> {
     pub fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             cache: InodeCache::new()?,
+            global: T::new_global()?,
             directory <- TypeDirectory::new(),
             // Last: from now on there may be mounts.
             fs <- Opaque::try_ffi_init(|fs| Self::register(module, fs)),
@@ -288,6 +296,16 @@ impl<T: FileSystem> Registration<T> {
     pub(crate) unsafe fn cache_of(sb: *mut bindings::super_block) -> *mut bindings::kmem_cache {
         // SAFETY: the contract is the same.
         unsafe { Self::of(sb) }.cache.0.as_ptr()
+    }
+
+    /// What the superblocks of the type of `sb` share.
+    ///
+    /// # Safety
+    ///
+    /// `sb` is, for `'a`, a live superblock of a type registered by `Registration<T>`.
+    pub(crate) unsafe fn global_of<'a>(sb: *mut bindings::super_block) -> &'a T::Global {
+        // SAFETY: the contract is the same.
+        &unsafe { Self::of(sb) }.global
     }
 
     /// The sysfs directory of the type of `sb`.

@@ -321,6 +321,12 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
         unsafe { meta_of(self.as_ptr(), self.info.file.as_ref()) }
     }
 
+    /// What it shares with all superblocks of its type.
+    pub fn global(&self) -> &T::Global {
+        // SAFETY: a superblock that is being filled is live and of type `T`.
+        unsafe { Registration::<T>::global_of(self.as_ptr()) }
+    }
+
     /// Adds the device at `path`, or the file where a file is mounted; they are numbered from 1 on.
     /// `EINVAL` where it is neither. May sleep.
     pub fn open_device(&mut self, path: &CStr) -> Result<DeviceId> {
@@ -341,14 +347,20 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
 }
 
 impl<T: FileSystem> crate::log::private::Sealed for NewSuperBlock<'_, T> {
-    fn raw(&self) -> *mut bindings::super_block {
-        self.as_ptr()
+    fn names(&self) -> (*const u8, *const u8) {
+        let sb = self.as_ptr();
+        // SAFETY: the superblock is live, and its type is registered as long; `s_id` is an array in
+        // it that ends with a NUL.
+        unsafe { ((*(*sb).s_type).name, (*sb).s_id.as_ptr()) }
     }
 }
 
 impl<T: FileSystem> crate::log::private::Sealed for SuperBlock<T> {
-    fn raw(&self) -> *mut bindings::super_block {
-        self.as_ptr()
+    fn names(&self) -> (*const u8, *const u8) {
+        let sb = self.as_ptr();
+        // SAFETY: the superblock is live, and its type is registered as long; `s_id` is an array in
+        // it that ends with a NUL.
+        unsafe { ((*(*sb).s_type).name, (*sb).s_id.as_ptr()) }
     }
 }
 

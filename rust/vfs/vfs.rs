@@ -55,6 +55,7 @@ mod kind;
 pub mod log;
 pub mod meta;
 pub mod page;
+pub mod page_bio;
 pub mod readahead;
 pub mod registration;
 pub mod shrinker;

@@ -126,6 +126,11 @@ impl FileSystem for TestFs {
     type Context = Options;
     type SbData = ();
     type InodeData = Data;
+    type Global = ();
+
+    fn new_global() -> Result<()> {
+        Ok(())
+    }
 
     fn new_context() -> Result<Options> {
         Ok(Options::default())

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Compressed files.
+//!
+//! | file | concern |
+//! | --- | --- |
+//! | `map.rs` | where the bytes of a compressed file lie |
+//! | `reader.rs` | from folios to chains of pclusters |
+//! | `pcluster.rs` | compressed data, and who waits for what it decodes to |
+//! | `chain.rs` | chains of pclusters, for `erofs_chain` |
+//! | `table.rs` | the pclusters that are known of a mount |
+//! | `submit.rs` | from a chain to reads, and from their end to decoding |
+//! | `decode.rs` | from compressed pages to folios |
+//! | `cache.rs` | letting go what is kept |
+//! | `report.rs` | fiemap, `SEEK_HOLE`, `SEEK_DATA` |
+//! | `config.rs` | what an image needs of the kernel to be decoded |
+//! | `stats.rs` | what is counted of all that |
+//!
+//! `Documentation/compression.md` tells how they work together.
+
+mod cache;
+mod chain;
+mod config;
+mod decode;
+mod map;
+mod pcluster;
+mod reader;
+mod report;
+mod stats;
+mod submit;
+mod table;
+
+pub(crate) use self::{
+    map::Known,
+    reader::Decoded,
+    report::Extents, //
+};
+
+use self::{
+    cache::Reclaim,
+    config::Decoders,
+    stats::Stats,
+    table::Table, //
+};
+use crate::Erofs;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use vfs::{
+    codec::Contexts,
+    log::Names,
+    shrinker::{
+        Shrink,
+        Shrinker, //
+    },
+    super_block::NewSuperBlock,
+    workqueue::Queue, //
+};
+
+/// What all mounts share: memory for decoding, and workers.
+pub(crate) struct Global {
+    contexts: Arc<Contexts>,
+    workers: Arc<Queue>,
+    _reclaim: Shrinker<ReclaimContexts>,
+}
+
+/// What memory reclaim asks of decoders.
+struct ReclaimContexts(Arc<Contexts>);
+
+impl Shrink for ReclaimContexts {
+    fn count(&self) -> usize {
+        self.0.count()
+    }
+
+    fn scan(&self, pages: usize) -> usize {
+        self.0.shrink(pages)
+    }
+}
+
+impl Global {
+    pub(crate) fn new() -> Result<Self> {
+        let contexts = Contexts::new()?;
+        Ok(Self {
+            _reclaim: Shrinker::new(c"erofs_rs-codecs", ReclaimContexts(contexts.clone()))?,
+            contexts,
+            workers: Arc::new(Queue::new(c"erofs_rs")?, GFP_KERNEL)?,
+        })
+    }
+}
+
+impl Drop for Global {
+    fn drop(&mut self) {
+        // A job that has ended all folios of its mount may still hold on to the queue.
+        self.workers.drain();
+    }
+}
+
+/// What the compressed files of one mount have in common. It can outlive the mount for a moment, in
+/// the hands of a worker.
+pub(crate) struct Shared {
+    pub(crate) stats: Stats,
+    table: Table,
+    decoders: Decoders,
+    kept: cache::Kept,
+    workers: Arc<Queue>,
+    names: Names,
+    /// Block size of the image, in bytes.
+    block: u32,
+}
+
+/// Compressed data of a mount.
+pub(crate) struct Mounted {
+    pub(crate) shared: Arc<Shared>,
+    _reclaim: Shrinker<Reclaim>,
+}
+
+impl Mounted {
+    /// For an image that has compressed files. Errors are those of its configuration, and `ENOMEM`.
+    pub(crate) fn new(
+        sb: &NewSuperBlock<'_, Erofs>,
+        format: &erofs_format::SuperBlock,
+    ) -> Result<Self> {
+        let global = sb.global();
+        let shared = Arc::new(
+            Shared {
+                stats: Stats::new(),
+                table: Table::new()?,
+                decoders: Decoders::read(sb, format, &global.contexts)?,
+                kept: cache::Kept::new(0),
+                workers: global.workers.clone(),
+                names: Names::of(sb)?,
+                block: format.block.size(),
+            },
+            GFP_KERNEL,
+        )?;
+        Ok(Self {
+            _reclaim: Reclaim::register(shared.clone())?,
+            shared,
+        })
+    }
+}

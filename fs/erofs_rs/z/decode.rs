@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Decoding: from the compressed pages of a pcluster to all parts of files that wait for it.
+
+use super::{
+    pcluster::{
+        Key,
+        Pcluster,
+        Slot,
+        State,
+        Wanted, //
+    },
+    stats::Event,
+    Shared, //
+};
+use erofs_format::zmap::Coding;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::Arc, //
+};
+use vfs::{
+    codec::{
+        InPlace,
+        Input,
+        Output,
+        Request, //
+    },
+    page::{
+        Alloc,
+        Pool, //
+    }, //
+};
+
+/// Gives up `pcluster`, which its chain cannot read: what waits for it ends with `error`.
+pub(super) fn fail(pcluster: &Pcluster, error: Error) {
+    let mut state = pcluster.state.lock();
+    let wanted = core::mem::take(&mut state.wanted);
+    state.finish(false, &mut Pool::new());
+    drop(state);
+    end(wanted, Err(error));
+}
+
+fn end(wanted: KVec<Wanted>, result: Result) {
+    for wanted in wanted {
+        wanted.part.end(result);
+    }
+}
+
+impl Shared {
+    /// Decodes `pcluster`, which is read, or could not be if `read` says so, and ends all that waits
+    /// for it. May sleep.
+    pub(super) fn decode(&self, pcluster: &Arc<Pcluster>, read: Result, pool: &mut Pool) -> Result {
+        let mut state = pcluster.state.lock();
+        let mut wanted = core::mem::take(&mut state.wanted);
+        let read = state.failed.map_or(read, Err);
+        let result = match read {
+            Ok(()) if wanted.is_empty() => Ok(()),
+            Ok(()) => self.fill(pcluster, &state, &mut wanted, pool),
+            Err(e) => Err(e),
+        };
+        let (eager, length) = (state.eager, state.length);
+        // What was read is kept even if it does not decode: it would be no better the next time.
+        let (before, now) = state.finish(read.is_ok(), pool);
+        self.count_kept(before, now);
+        if now == 0 {
+            state.orphan = true;
+            self.table.remove(pcluster);
+        }
+        drop(state);
+        self.stats.add(Event::Decoded, 1);
+        if let Err(e) = result {
+            self.stats.add(Event::Failed, 1);
+            // Readahead may fail for want of memory: it is read again when it is needed.
+            if read.is_ok() && (eager || e != ENOMEM) {
+                let Key { pa, len, coding } = pcluster.key;
+                vfs::err!(
+                    &self.names,
+                    "failed to decompress ({}) {} @ pa {pa} size {len} => {length}",
+                    name(coding),
+                    e.to_errno()
+                );
+            }
+        }
+        end(wanted, result);
+        result
+    }
+
+    /// Fills all of `wanted`.
+    fn fill(
+        &self,
+        pcluster: &Pcluster,
+        state: &State,
+        wanted: &mut KVec<Wanted>,
+        pool: &mut Pool,
+    ) -> Result {
+        let alloc = if state.eager {
+            Alloc::NoIo
+        } else {
+            Alloc::BestEffort
+        };
+        let (offset, length) = (state.page_offset as usize, state.length as usize);
+        align(wanted, offset, length)?;
+        // Those who gave pages of theirs come first: a page is taken in but once.
+        let mut donors = 0;
+        for i in 0..wanted.len() {
+            if wanted[i].donated {
+                wanted.swap(donors, i);
+                donors += 1;
+            }
+        }
+        let mut elsewhere = KVec::new();
+        let mut output = Output::new(pool, alloc, offset, length)?;
+        for w in wanted.iter_mut() {
+            if let Err(part) = output.add(w.at as usize, &mut w.part) {
+                elsewhere.push((w.at as usize, part), GFP_KERNEL)?;
+            }
+        }
+        let mut input = match &pcluster.inline {
+            Some(bytes) => Input::from_bytes(bytes)?,
+            None => Input::from_pages(pcluster.skip(self.block), pcluster.len(), alloc)?,
+        };
+        for (i, slot) in state.slots().iter().enumerate() {
+            match slot {
+                Slot::Cached { page, .. } => input.add_page(i, page)?,
+                Slot::Temporary(page) => input.add_page(i, page)?,
+                Slot::InPlace { at, .. } => {
+                    output.share((offset + *at as usize) / PAGE_SIZE, &mut input, i)?
+                }
+                // There was no memory for it.
+                Slot::Empty => return Err(ENOMEM),
+            }
+        }
+        match self.decoders.get(pcluster.key.coding) {
+            Some(decoder) => {
+                let request = Request {
+                    padding: pcluster
+                        .len()
+                        .min(self.block as usize - pcluster.skip(self.block)),
+                    partial: state.partial,
+                };
+                match decoder.decode(input, &mut output, request)? {
+                    InPlace::None => {}
+                    InPlace::Taken => self.stats.add(Event::InplaceDecompress, 1),
+                    InPlace::Copied(pages) => {
+                        self.stats.add(Event::InplaceDecompressRefused, 1);
+                        self.stats.add(Event::BouncePages, pages as u64);
+                    }
+                }
+            }
+            None => self.copy(pcluster, state, input, &mut output)?,
+        }
+        for (at, part) in elsewhere {
+            let len = part.len();
+            output.copy_to(at, len, part, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Moves data that is not compressed.
+    fn copy<'a>(
+        &self,
+        pcluster: &Pcluster,
+        state: &State,
+        mut input: Input<'a>,
+        output: &mut Output<'a>,
+    ) -> Result {
+        let length = output.len();
+        if length > input.len() {
+            return Err(EUCLEAN);
+        }
+        output.prepare()?;
+        let mut first = 0;
+        if pcluster.key.coding == Coding::Interlaced {
+            // The first block's bytes are at the end, where they would be in a block.
+            let block = self.block as usize;
+            let head = block - (output.offset() & (block - 1));
+            let from = input.len().checked_sub(head).ok_or(EUCLEAN)?;
+            first = head.min(length);
+            let moves = from != output.offset() || input.len() > PAGE_SIZE;
+            if moves && state.slots().iter().any(Slot::is_in_place) {
+                let pages = output.detach(&mut input)?;
+                self.stats.add(Event::BouncePages, pages as u64);
+            }
+            output.copy_from(0, &input, from, first)?;
+        }
+        // In order: a page that is both in and out is the last one that there is.
+        output.copy_from(first, &input, 0, length - first)?;
+        output.set_filled();
+        Ok(())
+    }
+}
+
+/// Cuts parts of files into those that fill the pages of the output and those that share one with
+/// others, where several files want the same data. `ENOMEM`.
+fn align(wanted: &mut KVec<Wanted>, offset: usize, length: usize) -> Result {
+    let mut i = 0;
+    while i < wanted.len() {
+        let w = &wanted[i];
+        let start = offset + w.at as usize;
+        let end = start + w.part.len();
+        let cut = if start as u64 % PAGE_SIZE as u64 != w.part.pos() % PAGE_SIZE as u64 {
+            None
+        } else if w.at != 0 && start % PAGE_SIZE != 0 {
+            Some(start.next_multiple_of(PAGE_SIZE))
+        } else if end < offset + length && end % PAGE_SIZE != 0 {
+            Some(end - end % PAGE_SIZE)
+        } else {
+            None
+        };
+        match cut.filter(|cut| (start + 1..end).contains(cut)) {
+            None => i += 1,
+            Some(cut) => {
+                wanted.reserve(1, GFP_KERNEL)?;
+                let Wanted { part, at, donated } = wanted.remove(i).map_err(|_| EINVAL)?;
+                let (part, rest) = part.split((cut - start) as u64);
+                wanted.push(Wanted { part, at, donated }, GFP_KERNEL)?;
+                if let Some(part) = rest {
+                    let at = at + (cut - start) as u32;
+                    wanted.push(Wanted { part, at, donated }, GFP_KERNEL)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What log lines call an algorithm.
+fn name(coding: Coding) -> &'static str {
+    match coding {
+        Coding::Shifted => "shifted",
+        Coding::Interlaced => "interlaced",
+        Coding::Lz4 => "lz4",
+        Coding::Lzma => "lzma",
+        Coding::Deflate => "deflate",
+        Coding::Zstd => "zstd",
+    }
+}

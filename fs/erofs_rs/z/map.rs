@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Where the bytes of a compressed file lie, and what is remembered of that with the inode.
+
+use crate::{
+    super_block::{
+        self,
+        fault_at, //
+    },
+    trace,
+    Erofs, //
+};
+use erofs_format::{
+    meta::Area,
+    zmap::{
+        self,
+        Header,
+        HeaderLookup,
+        Lookup,
+        Plan,
+        Want,
+        ZExtent, //
+    }, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        Mutex,
+        SetOnce, //
+    }, //
+};
+use vfs::{
+    inode::Inode,
+    meta::MetaReader, //
+};
+
+/// How much of a table is looked at in one go, in bytes.
+const WINDOW: usize = 256;
+
+/// What is remembered of a compressed file.
+pub(crate) struct Known {
+    header: SetOnce<Header>,
+    /// Positions in a table that has none of its own, for files that have such a table.
+    checkpoints: SetOnce<Pin<KBox<Mutex<KVec<u64>>>>>,
+}
+
+impl Known {
+    pub(crate) fn new() -> Self {
+        Self {
+            header: SetOnce::new(),
+            checkpoints: SetOnce::new(),
+        }
+    }
+
+    fn checkpoints(&self) -> Result<&Mutex<KVec<u64>>> {
+        loop {
+            if let Some(there) = self.checkpoints.as_ref() {
+                return Ok(there);
+            }
+            let new = KBox::pin_init(new_mutex!(KVec::new()), GFP_KERNEL)?;
+            self.checkpoints.populate(new);
+        }
+    }
+}
+
+/// Looks up extents of one file. It keeps the metadata it read last.
+pub(crate) struct Mapper<'a> {
+    inode: &'a Inode<Erofs>,
+    meta: Option<MetaReader<'a>>,
+}
+
+impl<'a> Mapper<'a> {
+    pub(crate) fn new(inode: &'a Inode<Erofs>) -> Self {
+        Self { inode, meta: None }
+    }
+
+    /// The extent that byte `la` is in. None if other compressed data must be read for that, and
+    /// `may_wait` is not set. May sleep.
+    pub(crate) fn find(&mut self, la: u64, want: Want, may_wait: bool) -> Result<Option<ZExtent>> {
+        trace::z_map_blocks_enter(self.inode, la, want);
+        let found = self.find_extent(la, want, may_wait);
+        trace::z_map_blocks_exit(self.inode, la, want, &found);
+        found
+    }
+
+    fn find_extent(&mut self, la: u64, want: Want, may_wait: bool) -> Result<Option<ZExtent>> {
+        let (sb, info) = (self.inode.super_block(), self.inode.data());
+        let format = &sb.data().format;
+        if let Some(hole) = zmap::behind_end(info, la) {
+            return Ok(Some(hole));
+        }
+        let header = match info.known.header.as_ref() {
+            Some(header) => *header,
+            None => {
+                let mut lookup = HeaderLookup::new(format, info).map_err(|e| self.fault(e))?;
+                let header = self.run(may_wait, &mut lookup, |l| l.wanted(), |l, b| l.feed(b))?;
+                let Some(header) = header else {
+                    return Ok(None);
+                };
+                info.known.header.populate(header);
+                header
+            }
+        };
+        let plan = Lookup::new(format, info, &header, la, want).map_err(|e| self.fault(e))?;
+        match plan {
+            Plan::Extent(extent) => Ok(Some(extent)),
+            Plan::Lookup(lookup) if header.is_summed() => self.sum(lookup, may_wait),
+            Plan::Lookup(mut lookup) => {
+                self.run(may_wait, &mut lookup, |l| l.wanted(), |l, b| l.feed(b))
+            }
+        }
+    }
+
+    /// A lookup in a table of sizes, with the help of what was summed up before.
+    fn sum(&mut self, lookup: Lookup, may_wait: bool) -> Result<Option<ZExtent>> {
+        let known = self.inode.data().known.checkpoints()?;
+        let resumed = lookup.resume(&known.lock());
+        let mut lookup = resumed.map_err(|e| self.fault(e))?;
+        self.run(
+            may_wait,
+            &mut lookup,
+            |l| l.wanted(),
+            |lookup, bytes| {
+                let fed = lookup.feed(bytes);
+                if let Some(new) = lookup.checkpoint() {
+                    let mut kept = known.lock();
+                    // It is no error if there is no memory: it is summed up again then.
+                    if new.index == kept.len() as u64 {
+                        let _ = kept.push(new.pa, GFP_KERNEL);
+                    }
+                }
+                fed
+            },
+        )
+    }
+
+    /// Feeds a lookup until it has a result.
+    fn run<L, T>(
+        &mut self,
+        may_wait: bool,
+        lookup: &mut L,
+        wanted: impl Fn(&L) -> Area,
+        mut feed: impl FnMut(&mut L, &[u8]) -> erofs_format::Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        let mut buffer = [0; WINDOW];
+        loop {
+            let area = wanted(lookup);
+            let bytes = &mut buffer[..WINDOW.min(area.len as usize)];
+            let mut meta = match self.meta.take() {
+                Some(meta) => meta,
+                None => super_block::meta(self.inode.super_block(), area.source)?,
+            };
+            if !may_wait && !meta.is_ready(area.pos, bytes.len()) {
+                return Ok(None);
+            }
+            meta.read(area.pos, bytes)?;
+            self.meta = Some(meta);
+            if let Some(found) = feed(lookup, bytes).map_err(|e| self.fault(e))? {
+                return Ok(Some(found));
+            }
+            if vfs::meta::is_killed() {
+                return Err(EINTR);
+            }
+        }
+    }
+
+    fn fault(&self, error: erofs_format::Error) -> Error {
+        fault_at(self.inode.super_block(), self.inode.data().nid, error)
+    }
+}

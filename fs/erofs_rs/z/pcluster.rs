@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Physical clusters: compressed data on disk, and who waits for what it decodes to.
+
+use super::{
+    chain::Kernel,
+    stats::{
+        Event,
+        Stats, //
+    }, //
+};
+use core::ops::Range;
+use erofs_chain::Seat;
+use erofs_format::zmap::{
+    Cluster,
+    Coding, //
+};
+use kernel::{
+    new_mutex,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    }, //
+};
+use vfs::{
+    folio::{
+        FilePage,
+        FolioPart, //
+    },
+    page::{
+        Alloc,
+        CachedPage,
+        Page,
+        Pool, //
+    },
+    page_bio::Lent, //
+};
+
+/// What tells pclusters of one mount from each other. Images may call the same bytes by different
+/// lengths or codings, and those are then different pclusters.
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Key {
+    /// Position of the first compressed byte.
+    pub(crate) pa: u64,
+    /// Compressed length, in bytes, not 0.
+    pub(crate) len: u32,
+    pub(crate) coding: Coding,
+}
+
+impl Key {
+    /// Before every other.
+    pub(crate) const FIRST: Self = Self {
+        pa: 0,
+        len: 0,
+        coding: Coding::Shifted,
+    };
+
+    /// Before every key that is behind this one. Lengths end far below the largest number.
+    pub(crate) fn successor(mut self) -> Self {
+        self.len += 1;
+        self.coding = Coding::Shifted;
+        self
+    }
+}
+
+/// A pcluster. It lives as long as a chain, a reader or the table has it.
+#[pin_data]
+pub(crate) struct Pcluster {
+    pub(crate) key: Key,
+    /// The compressed data, if it was among the metadata.
+    pub(crate) inline: Option<KVec<u8>>,
+    #[pin]
+    pub(crate) state: Mutex<State>,
+}
+
+/// A page of compressed data, from nothing to what is decoded from.
+pub(crate) enum Slot {
+    /// Nobody gave a page yet.
+    Empty,
+    /// A page to be kept. What is in it is good if it is `uptodate`.
+    Cached { page: CachedPage, uptodate: bool },
+    /// A page of a file that decoded data goes to later, from decoded byte `at` on: in-place I/O.
+    InPlace { page: FilePage, at: u32 },
+    /// A page for this one time.
+    Temporary(Page),
+}
+
+/// Where decoded data is to go.
+pub(crate) struct Wanted {
+    /// Bytes of a file, which end when they are filled.
+    pub(crate) part: FolioPart,
+    /// Which decoded byte its first byte is.
+    pub(crate) at: u32,
+    /// Some of its pages take in compressed data.
+    pub(crate) donated: bool,
+}
+
+/// What the claimer of a pcluster, those who join, and its decoder share, one at a time.
+pub(crate) struct State {
+    /// Which chain has it.
+    pub(crate) seat: Seat<Kernel>,
+    /// What this round is for. Empty while nobody claims it.
+    pub(crate) wanted: KVec<Wanted>,
+    /// The compressed pages in order.
+    slots: KVec<Slot>,
+    /// How many of them are kept.
+    kept: usize,
+    /// In-place pages are looked for below this slot.
+    below: usize,
+    /// How many bytes are to be decoded.
+    pub(crate) length: u32,
+    /// Where in a page the first decoded byte goes.
+    pub(crate) page_offset: u16,
+    /// Not all that it decodes to is wanted.
+    pub(crate) partial: bool,
+    /// Somebody waits, so that memory must be found.
+    pub(crate) eager: bool,
+    /// It could not be read.
+    pub(crate) failed: Option<Error>,
+    /// It was taken out of the table, so it keeps nothing.
+    pub(crate) orphan: bool,
+}
+
+impl Slot {
+    pub(crate) fn is_in_place(&self) -> bool {
+        matches!(self, Self::InPlace { .. })
+    }
+}
+
+impl Pcluster {
+    /// One that nobody claimed yet. `ENOMEM`.
+    pub(crate) fn new(key: Key) -> Result<Arc<Self>> {
+        Self::with_data(key, None)
+    }
+
+    /// One whose data is here already. It is in no table.
+    pub(crate) fn new_inline(key: Key, data: KVec<u8>) -> Result<Arc<Self>> {
+        Self::with_data(key, Some(data))
+    }
+
+    fn with_data(key: Key, inline: Option<KVec<u8>>) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                key,
+                state <- new_mutex!(State {
+                    seat: Seat::new(),
+                    wanted: KVec::new(),
+                    slots: KVec::new(),
+                    kept: 0,
+                    below: 0,
+                    length: 0,
+                    page_offset: 0,
+                    partial: true,
+                    eager: false,
+                    failed: None,
+                    orphan: inline.is_some(),
+                }),
+                inline,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Compressed length, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.key.len as usize
+    }
+
+    /// How many bytes of the first page are before the first compressed one, when pages are read
+    /// from a block of `block` bytes on.
+    pub(crate) fn skip(&self, block: u32) -> usize {
+        (self.key.pa & (u64::from(block) - 1)) as usize
+    }
+
+    /// How many pages are read for it.
+    pub(crate) fn pages(&self, block: u32) -> usize {
+        match self.inline {
+            Some(_) => 0,
+            None => (self.skip(block) + self.len()).div_ceil(PAGE_SIZE),
+        }
+    }
+}
+
+/// What a reader wants of a pcluster with one part of a file.
+pub(crate) struct Request {
+    pub(crate) part: FolioPart,
+    /// Which decoded byte the first of `part` is.
+    pub(crate) at: u32,
+    /// How many bytes it decodes to, if that is known.
+    pub(crate) whole: Option<u32>,
+    /// Others refer to the same data, and perhaps to more or less of it.
+    pub(crate) partial_ref: bool,
+    /// Position of the first decoded byte in the file.
+    pub(crate) la: u64,
+    /// The pages of `part`, by number from its first page on, that take in compressed data if need
+    /// be.
+    pub(crate) exclusive: Range<usize>,
+    /// Somebody waits.
+    pub(crate) eager: bool,
+}
+
+impl State {
+    /// Begins a round: makes a place for each of `pages`. `ENOMEM`.
+    pub(crate) fn begin(&mut self, pages: usize) -> Result {
+        self.below = pages;
+        if self.slots.len() == pages {
+            return Ok(());
+        }
+        let mut slots = KVec::with_capacity(pages, GFP_KERNEL)?;
+        for _ in 0..pages {
+            slots.push(Slot::Empty, GFP_KERNEL)?;
+        }
+        self.slots = slots;
+        Ok(())
+    }
+
+    /// Finds pages that will be kept for all places that have none. It is no error if there are none.
+    pub(crate) fn allocate_cache(&mut self) {
+        for slot in self.slots.iter_mut().filter(|s| matches!(s, Slot::Empty)) {
+            if let Ok(page) = CachedPage::new(Alloc::BestEffort) {
+                *slot = Slot::Cached {
+                    page,
+                    uptodate: false,
+                };
+            }
+        }
+    }
+
+    /// How many pages need not be read.
+    pub(crate) fn cached(&self) -> usize {
+        let good = |s: &&Slot| matches!(s, Slot::Cached { uptodate: true, .. });
+        self.slots.iter().filter(good).count()
+    }
+
+    /// Whether nothing has to be read.
+    pub(crate) fn is_cached(&self) -> bool {
+        !self.slots.is_empty() && self.cached() == self.slots.len()
+    }
+
+    /// Takes `request` in. `ENOMEM` ends its part with an error.
+    pub(crate) fn add(&mut self, coding: Coding, request: Request, stats: &Stats) -> Result {
+        let Request { part, at, .. } = request;
+        let end = at.saturating_add(part.len() as u32);
+        let page_offset = (request.la % PAGE_SIZE as u64) as u16;
+        let first = self.wanted.is_empty();
+        let fixed = self.wanted.iter().any(|w| w.donated);
+        self.wanted.reserve(1, GFP_KERNEL)?;
+        if first {
+            self.page_offset = page_offset;
+        }
+        // Pages can be taken in where they have their place in the output, and have it alone. Of
+        // data that is not compressed only one page is read in place: it would be in the way.
+        let apart = |w: &Wanted| !w.donated || end <= w.at || w.at + w.part.len() as u32 <= at;
+        let donated = page_offset == self.page_offset
+            && (coding.algorithm().is_some() || self.slots.len() <= 1)
+            && self.wanted.iter().all(apart)
+            && self.donate(&part, at, request.exclusive, stats);
+        self.wanted.push(Wanted { part, at, donated }, GFP_KERNEL)?;
+        if end > self.length {
+            self.length = end;
+            if !fixed && !donated {
+                self.page_offset = page_offset;
+            }
+        }
+        if request.whole == Some(self.length) && !request.partial_ref {
+            self.partial = false;
+        }
+        self.eager |= request.eager;
+        Ok(())
+    }
+
+    /// Gives pages of `part` to places that are still empty, the last ones first, as the decoder
+    /// overwrites the first ones first.
+    fn donate(&mut self, part: &FolioPart, at: u32, pages: Range<usize>, stats: &Stats) -> bool {
+        let skip = (part.pos() % PAGE_SIZE as u64) as usize;
+        let mut donated = false;
+        for number in pages.rev() {
+            let free = |s: &Slot| matches!(s, Slot::Empty);
+            let Some(free) = self.slots[..self.below].iter().rposition(free) else {
+                self.below = 0;
+                break;
+            };
+            let Some(page) = part.page(number) else {
+                break;
+            };
+            let at = at + (number * PAGE_SIZE - skip) as u32;
+            self.slots[free] = Slot::InPlace { page, at };
+            self.below = free;
+            donated = true;
+            stats.add(Event::InplaceIo, 1);
+        }
+        donated
+    }
+
+    /// Fills the places that are still empty with pages for this one time, if there is memory. What
+    /// is left fails when it is decoded.
+    pub(crate) fn allocate_rest(&mut self, pool: &mut Pool, stats: &Stats) {
+        for slot in self.slots.iter_mut().filter(|s| matches!(s, Slot::Empty)) {
+            let Ok(page) = pool.take(Alloc::NoIo) else {
+                return;
+            };
+            *slot = Slot::Temporary(page);
+            stats.add(Event::InplaceIoRefused, 1);
+        }
+    }
+
+    /// The owner could not have all pages read.
+    pub(crate) fn fail(&mut self, error: Error) {
+        self.failed = Some(error);
+    }
+
+    /// Page `i`, if it is to be read.
+    pub(crate) fn to_read(&mut self, i: usize) -> Option<Lent> {
+        match self.slots.get_mut(i)? {
+            Slot::Empty | Slot::Cached { uptodate: true, .. } => None,
+            Slot::Cached { page, .. } => Some(Lent::Page(page.lend())),
+            Slot::InPlace { page, .. } => Some(Lent::File(page.clone())),
+            Slot::Temporary(page) => Some(Lent::Page(page.lend())),
+        }
+    }
+
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// Ends a round: what was read stays in the pages that are kept, if it is good; the others go.
+    /// Says how many were kept before, and are now.
+    pub(crate) fn finish(&mut self, good: bool, pool: &mut Pool) -> (usize, usize) {
+        let before = self.kept;
+        self.kept = 0;
+        for slot in &mut self.slots {
+            *slot = match core::mem::replace(slot, Slot::Empty) {
+                Slot::Cached { page, uptodate } if !self.orphan && (uptodate || good) => {
+                    self.kept += 1;
+                    Slot::Cached {
+                        page,
+                        uptodate: true,
+                    }
+                }
+                Slot::Temporary(page) => {
+                    pool.put(page);
+                    Slot::Empty
+                }
+                _ => Slot::Empty,
+            };
+        }
+        self.length = 0;
+        self.partial = true;
+        self.eager = false;
+        self.failed = None;
+        self.seat.release();
+        (before, self.kept)
+    }
+
+    /// Makes an idle pcluster let go what it keeps; it will keep nothing more. Says how many pages
+    /// that were, and gives them.
+    pub(crate) fn empty(&mut self) -> Option<(usize, KVec<Slot>)> {
+        if self.seat.is_taken() {
+            return None;
+        }
+        self.orphan = true;
+        let kept = core::mem::replace(&mut self.kept, 0);
+        Some((kept, core::mem::take(&mut self.slots)))
+    }
+}
+
+impl From<&Cluster> for Key {
+    fn from(cluster: &Cluster) -> Self {
+        Self {
+            pa: cluster.pa,
+            len: cluster.len,
+            coding: cluster.algorithm,
+        }
+    }
+}

@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! From a chain to reads, and from their end to decoding.
+//!
+//! Pclusters that lie side by side are read by one bio, in the order in which they are decoded.
+//! What needs no read is decoded while the others are read (the bypass). A [`Job`] is what the bios
+//! of one chain have in common: each has a reference to it, and so has the submitter until all are
+//! under way. Whoever drops the last one has the job for itself, so exactly one goes on with it.
+
+use super::{
+    chain::Kernel,
+    decode,
+    pcluster::Pcluster,
+    reader::Reader,
+    stats::Event,
+    Shared, //
+};
+use crate::{
+    super_block::{
+        fault,
+        SbInfo, //
+    },
+    sysfs::SyncDecompress, //
+};
+use core::convert::Infallible;
+use erofs_chain::Taken;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        Completion,
+        UniqueArc, //
+    }, //
+};
+use vfs::{
+    page::Pool,
+    page_bio::{
+        PageBio,
+        PageCompletion, //
+    },
+    super_block::DeviceId,
+    workqueue::{
+        Run,
+        Work, //
+    }, //
+};
+
+/// What is read ahead may be decoded by the reader itself up to this length, in bytes.
+const MAX_SYNC: u64 = 12288;
+
+/// The most pages that one bio is made for.
+const MAX_PAGES: usize = 256;
+
+/// Who decodes what was read.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) enum Way {
+    /// The reader, which waits for it.
+    Wait,
+    /// A worker.
+    Background,
+}
+
+impl Way {
+    /// For `read_folio`.
+    pub(super) fn of_read(info: &SbInfo) -> Self {
+        match info.tunables.sync_decompress() {
+            SyncDecompress::ForceOff => Self::Background,
+            SyncDecompress::Auto | SyncDecompress::ForceOn => Self::Wait,
+        }
+    }
+
+    /// For a readahead of `len` bytes.
+    pub(super) fn of_readahead(info: &SbInfo, len: u64) -> Self {
+        match info.tunables.sync_decompress() {
+            SyncDecompress::ForceOn if len <= MAX_SYNC => Self::Wait,
+            _ => Self::Background,
+        }
+    }
+}
+
+/// What the bios of one chain have in common.
+struct Job {
+    /// One of them failed.
+    failed: Atomic<bool>,
+    then: Then,
+}
+
+/// What happens when all is read.
+enum Then {
+    /// Somebody waits for it.
+    Tell(Arc<Waiter>),
+    /// It is decoded.
+    Decode(Chain, Arc<Shared>),
+}
+
+/// A reader that waits for its job.
+#[pin_data]
+struct Waiter {
+    failed: Atomic<bool>,
+    #[pin]
+    done: Completion,
+}
+
+/// What is to be decoded. What is left of it when it is dropped fails.
+struct Chain(Taken<Kernel>);
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        for claim in &mut self.0 {
+            decode::fail(&claim.0, ENOMEM);
+        }
+    }
+}
+
+impl Chain {
+    /// In the order of decoding.
+    fn iter(&self) -> impl Iterator<Item = &Arc<Pcluster>> {
+        Iterator::chain(self.0.claims.iter(), self.0.hooked.iter())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    /// Decodes all of it, in order. The first error.
+    fn decode(&mut self, shared: &Shared, read: Result, pool: &mut Pool) -> Result {
+        let mut result = Ok(());
+        for claim in &mut self.0 {
+            result = result.and(shared.decode(&claim.0, read, pool));
+        }
+        result
+    }
+}
+
+/// The end of a bio.
+struct EndRead;
+
+impl PageCompletion for EndRead {
+    type Data = Arc<Work<Job>>;
+
+    fn complete(job: Arc<Work<Job>>, result: Result) {
+        if result.is_err() {
+            job.failed.store(true, Relaxed);
+        }
+        Job::put(job);
+    }
+}
+
+impl Job {
+    /// `ENOMEM`; then `then` is dropped, and with it fails what it was for.
+    fn new(then: Then) -> Result<Arc<Work<Self>>> {
+        let job = Self {
+            failed: Atomic::new(false),
+            then,
+        };
+        Arc::pin_init(Work::new::<Infallible>(job), GFP_KERNEL)
+    }
+
+    /// Whether what is to be decoded is there.
+    fn read(&self) -> Result {
+        match self.failed.load(Relaxed) {
+            true => Err(EIO),
+            false => Ok(()),
+        }
+    }
+
+    /// Lets go one reference. With the last one the job goes on. Any context.
+    fn put(this: Arc<Work<Self>>) {
+        // The counts of references order what was done before each was dropped.
+        let Some(job) = Arc::into_unique_or_drop(this) else {
+            return;
+        };
+        let workers = match &job.then {
+            Then::Tell(waiter) => {
+                waiter.failed.store(job.read().is_err(), Relaxed);
+                waiter.done.complete_all();
+                return;
+            }
+            Then::Decode(_, shared) => shared.workers.clone(),
+        };
+        workers.push(job);
+    }
+}
+
+impl Run for Job {
+    fn run(mut this: Pin<UniqueArc<Work<Self>>>) {
+        let read = this.read();
+        if let Then::Decode(chain, shared) = &mut this.as_mut().inner().get_mut().then {
+            // Whoever waits for the data hears of errors from its folio.
+            let _ = chain.decode(shared, read, &mut Pool::new());
+        }
+    }
+}
+
+impl Waiter {
+    fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                failed: Atomic::new(false),
+                done <- Completion::new(),
+            }),
+            GFP_KERNEL,
+        )
+    }
+}
+
+impl Reader<'_> {
+    /// Reads and decodes what was claimed, or sees to it. The first error of what is decoded when
+    /// this returns. May sleep.
+    pub(super) fn submit(&mut self, way: Way) -> Result {
+        if self.chain.is_empty() {
+            return Ok(());
+        }
+        let mut chain = Chain(self.chain.take());
+        let mut bypass = KVec::new();
+        let mut pages = 0;
+        let mut is_read = |pcluster: &Arc<Pcluster>| {
+            // Without memory for a list they wait with the others.
+            if self.prepare(pcluster) && bypass.push(pcluster.clone(), GFP_KERNEL).is_ok() {
+                return false;
+            }
+            pages += pcluster.pages(self.shared.block);
+            true
+        };
+        chain.0.claims.retain(&mut is_read);
+        chain.0.hooked.retain(&mut is_read);
+        if chain.is_empty() {
+            return self.decode_all(bypass);
+        }
+        match way {
+            Way::Background => {
+                let read = self.read_for_worker(chain, pages);
+                self.decode_all(bypass).and(read)
+            }
+            Way::Wait => {
+                let waiter = self.read_for_waiter(&chain, pages);
+                let bypassed = self.decode_all(bypass);
+                let waiter = waiter?;
+                waiter.done.wait_for_completion();
+                let failed = waiter.failed.load(Relaxed);
+                let read = if failed { Err(EIO) } else { Ok(()) };
+                let decoded = chain.decode(self.shared, read, &mut self.pool);
+                decoded.and(bypassed)
+            }
+        }
+    }
+
+    fn read_for_worker(&self, chain: Chain, pages: usize) -> Result {
+        let job = Job::new(Then::Decode(chain, self.shared.clone()))?;
+        if let Then::Decode(chain, _) = &job.then {
+            self.read(chain, pages, &job);
+        }
+        Job::put(job);
+        Ok(())
+    }
+
+    fn read_for_waiter(&self, chain: &Chain, pages: usize) -> Result<Arc<Waiter>> {
+        let waiter = Waiter::new()?;
+        let job = Job::new(Then::Tell(waiter.clone()))?;
+        self.read(chain, pages, &job);
+        Job::put(job);
+        Ok(waiter)
+    }
+
+    fn decode_all(&mut self, bypass: KVec<Arc<Pcluster>>) -> Result {
+        let mut result = Ok(());
+        for pcluster in bypass {
+            result = result.and(self.shared.decode(&pcluster, Ok(()), &mut self.pool));
+        }
+        result
+    }
+
+    /// Finds pages for all of a pcluster that nobody gave. Whether nothing has to be read.
+    fn prepare(&mut self, pcluster: &Pcluster) -> bool {
+        let stats = &self.shared.stats;
+        let mut state = pcluster.state.lock();
+        let cached = pcluster.inline.is_some() || state.is_cached();
+        if cached {
+            stats.add(Event::Bypass, 1);
+        } else {
+            state.allocate_rest(&mut self.pool, stats);
+        }
+        stats.add(Event::CacheHit, state.cached() as u64);
+        cached
+    }
+
+    /// Starts the reads for `chain`, of at most so many pages.
+    fn read(&self, chain: &Chain, pages: usize, job: &Arc<Work<Job>>) {
+        let mut reads = Reads {
+            reader: self,
+            job,
+            pages,
+            pending: None,
+        };
+        for pcluster in chain.iter() {
+            if let Err(e) = reads.add(pcluster) {
+                pcluster.state.lock().fail(e);
+            }
+        }
+        reads.submit();
+    }
+}
+
+/// Reads of a chain that are being made.
+struct Reads<'r, 'a> {
+    reader: &'r Reader<'a>,
+    job: &'r Arc<Work<Job>>,
+    /// The most that are still to come.
+    pages: usize,
+    /// What was not submitted yet, and the device it is for.
+    pending: Option<(DeviceId, PageBio<'a, EndRead>)>,
+}
+
+impl Reads<'_, '_> {
+    fn submit(&mut self) {
+        if let Some((_, bio)) = self.pending.take() {
+            bio.submit();
+        }
+    }
+
+    /// Reads all pages of `pcluster` that need it. An error leaves pages unread.
+    fn add(&mut self, pcluster: &Pcluster) -> Result {
+        let (sb, block) = (self.reader.inode.super_block(), self.reader.shared.block);
+        let skip = pcluster.skip(block);
+        let place = sb.data().map_dev(0, pcluster.key.pa - skip as u64);
+        let (device, pos) = place.map_err(|e| fault(sb, e))?;
+        let run = Blocks {
+            device,
+            pos,
+            len: (skip + pcluster.len()).next_multiple_of(block as usize),
+        };
+        let (mut i, mut new) = (0, false);
+        while let Some(next) = self.fill(pcluster, &run, i) {
+            if new && next == i {
+                return Err(EIO);
+            }
+            i = next;
+            self.submit();
+            let target = sb.target(device).ok_or(EIO)?;
+            let room = self.pages.min(MAX_PAGES);
+            let mut bio = PageBio::new(target, run.pos_of(i), room, self.job.clone())?;
+            if self.reader.ahead {
+                bio.set_readahead();
+            }
+            self.pending = Some((device, bio));
+            new = true;
+        }
+        Ok(())
+    }
+
+    /// Adds the pages of `pcluster` from page `i` on to what is pending, as far as they follow it.
+    /// The first one that does not.
+    fn fill(&mut self, pcluster: &Pcluster, run: &Blocks, mut i: usize) -> Option<usize> {
+        let mut state = pcluster.state.lock();
+        while i * PAGE_SIZE < run.len {
+            if let Some(page) = state.to_read(i) {
+                let range = 0..PAGE_SIZE.min(run.len - i * PAGE_SIZE);
+                let Some((device, bio)) = &mut self.pending else {
+                    return Some(i);
+                };
+                if *device != run.device
+                    || bio.end() != run.pos_of(i)
+                    || bio.add(page, range).is_err()
+                {
+                    return Some(i);
+                }
+                self.pages = self.pages.saturating_sub(1);
+            }
+            i += 1;
+        }
+        None
+    }
+}
+
+/// The blocks of a pcluster.
+struct Blocks {
+    device: DeviceId,
+    /// Position of the first byte.
+    pos: u64,
+    /// Length in bytes.
+    len: usize,
+}
+
+impl Blocks {
+    /// Position of the first byte of page `i`.
+    fn pos_of(&self, i: usize) -> u64 {
+        self.pos.saturating_add((i * PAGE_SIZE) as u64)
+    }
+}
