@@ -268,6 +268,11 @@ void *rust_vfs_page_address(const struct page *page)
 	return page_address(page);
 }
 
+bool rust_vfs_want_init_on_alloc(void)
+{
+	return want_init_on_alloc(0);
+}
+
 void rust_vfs_count_reclaimable(struct page *page, long pages)
 {
 	mod_node_page_state(page_pgdat(page), NR_KERNEL_MISC_RECLAIMABLE, pages);

@@ -8,7 +8,10 @@ use super::{
     CodecError,
     Job, //
 };
-use crate::bindings;
+use crate::bindings::{
+    self,
+    helpers, //
+};
 
 pub(super) const AVAILABLE: bool = cfg!(CONFIG_LZ4_DECOMPRESS);
 
@@ -18,19 +21,26 @@ pub(super) fn margin(len: usize) -> usize {
     (len >> 8) + 32
 }
 
-/// Decodes. Input and output may overlap where [`margin`] is kept.
+/// Decodes. Input and output may overlap where [`margin`] is kept, if all of the block is wanted.
 pub(super) fn decode(job: &Job) -> Result<(), CodecError> {
     // In range, as both are below `MAX_LEN`.
     let (len, wanted) = (job.src_len as i32, job.dst_len as i32);
     let (src, dst) = (job.src.cast(), job.dst.cast());
-    let done = match (AVAILABLE, job.partial) {
-        (false, _) => return Err(CodecError::Unsupported),
-        // SAFETY: by the invariants of `Job`. It checks each length that it reads against both ends.
-        (true, false) => unsafe { bindings::LZ4_decompress_safe(src, dst, len, wanted) },
-        // SAFETY: as above.
-        (true, true) => unsafe {
+    if !AVAILABLE {
+        return Err(CodecError::Unsupported);
+    }
+    // SAFETY: by the invariants of `Job`. The decoder checks each length that it reads against both
+    // ends. The one for beginnings takes a match at distance 0 and so leaves what was in memory
+    // before, which must not be somebody else's data.
+    let done = unsafe {
+        if job.partial {
+            if !helpers::want_init_on_alloc() {
+                job.dst.write_bytes(0, job.dst_len);
+            }
             bindings::LZ4_decompress_safe_partial(src, dst, len, wanted, wanted)
-        },
+        } else {
+            bindings::LZ4_decompress_safe(src, dst, len, wanted)
+        }
     };
     if done == wanted {
         Ok(())

@@ -752,6 +752,24 @@ mod suite {
         Ok(())
     }
 
+    /// A match at distance 0 is what was there before, in the decoder for beginnings.
+    #[test]
+    fn old_memory_is_not_decoded() -> Result {
+        let sample = Sample {
+            stream: KVec::new(),
+            ..Sample::new(Algorithm::Lz4)?
+        };
+        let stream = [
+            0x1f, OLD, 0, 0, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        ];
+        let memories = sample.decode(&stream, 0, (100, 1000), PART)?;
+        let bytes = memories.bytes(100, 1000)?;
+        assert_eq!(bytes[0], OLD);
+        // What follows at once is of the stream: it copies more than it has to.
+        assert!(bytes[16..].iter().all(|b| *b == 0));
+        Ok(())
+    }
+
     /// Streams that someone has changed: any result, but in time, and nothing else is written.
     #[test]
     fn mutated() -> Result {
