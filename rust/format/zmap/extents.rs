@@ -338,7 +338,8 @@ impl Search {
             if index == self.index() {
                 return self.lcluster(Extent { plen, pa }).map(Some);
             }
-            pa = pa.wrapping_add(u64::from(plen & plen::SIZE));
+            // What does not fit is beyond any device.
+            pa = pa.saturating_add(u64::from(plen & plen::SIZE));
             index = index.saturating_add(1);
             if index % STEP == 0 {
                 self.checkpoint = Some(Checkpoint {

@@ -14,3 +14,4 @@ mod sources;
 mod super_block;
 mod xattr;
 mod zimages;
+mod zmap;
