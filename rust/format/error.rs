@@ -147,6 +147,9 @@ pub enum Error {
         /// The lcluster.
         lcn: u64,
     },
+    /// An extent that ends before a byte which belongs to it, by the byte's position in the file
+    /// (`EUCLEAN`).
+    IndexOrder(u64),
     /// An extent record that begins behind the one after it, by its position in the file
     /// (`EUCLEAN`).
     ExtentOrder(u64),
@@ -232,6 +235,7 @@ impl Error {
             | Error::BlockCount
             | Error::NoBlockCount(_)
             | Error::Lookback { .. }
+            | Error::IndexOrder(_)
             | Error::ExtentOrder(_)
             | Error::AbsentAlgorithm(_)
             | Error::TooMuchCompressed(_)
@@ -289,6 +293,7 @@ impl Error {
             Error::BlockCount => "bogus block count in an index",
             Error::NoBlockCount(_) => "no block count of a big pcluster at lcluster",
             Error::Lookback { .. } => "bogus lookback distance",
+            Error::IndexOrder(_) => "extent ends before a byte that belongs to it, at",
             Error::ExtentOrder(_) => "extent records out of order at",
             Error::ExtentAlgorithm { .. } => "unknown compression algorithm of an extent",
             Error::AbsentAlgorithm(_) => "compression algorithm that the superblock does not name",
@@ -353,6 +358,7 @@ impl fmt::Display for Error {
             Error::IndexRange(v)
             | Error::ClusterOffset(v)
             | Error::NoBlockCount(v)
+            | Error::IndexOrder(v)
             | Error::ExtentOrder(v)
             | Error::TooMuchCompressed(v)
             | Error::NotEnoughPlain(v)

@@ -197,6 +197,7 @@ struct IndexLookup {
     indexes: Indexes,
     limits: Limits,
     source: Source,
+    la: u64,
     want: Want,
     step: Step,
 }
@@ -224,6 +225,7 @@ impl IndexLookup {
             indexes,
             limits,
             source,
+            la,
             want,
             step: Step::Head(search),
         })
@@ -264,6 +266,11 @@ impl IndexLookup {
                 let ahead = match walk.read(bytes, true)? {
                     Lcluster::Head { offset, .. } if lcn != walk.table.lcn(extent.la) => {
                         let end = begin.saturating_add(u64::from(offset));
+
+                        // The byte's own index led over this head.
+                        if end <= self.la {
+                            return Err(Error::IndexOrder(self.la));
+                        }
                         return Ok(Some(ended(extent, end)));
                     }
                     Lcluster::Head { .. } => 1,

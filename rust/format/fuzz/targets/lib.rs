@@ -7,8 +7,23 @@
 pub mod reader;
 
 use erofs_format::{
-    super_block::SUPER_OFFSET,
+    super_block::{
+        incompat,
+        SUPER_OFFSET, //
+    },
+    zmap::{
+        Want,
+        ZExtent,
+        ZPlace, //
+    },
+    Inode,
+    Nid,
+    Result,
     SuperBlock, //
+};
+use reader::{
+    z::Opened,
+    Image, //
 };
 
 /// The input that is left to a target.
@@ -44,6 +59,10 @@ impl Input<'_> {
     /// A superblock that is sound but for what number it is: any block size, any features, up to
     /// 65535 devices.
     pub fn super_block(&mut self) -> SuperBlock {
+        SuperBlock::parse(&self.super_page(), 12, |_, _| 0).expect("a sound superblock")
+    }
+
+    fn super_page(&mut self) -> Vec<u8> {
         let mut page = vec![0; 4096 - SUPER_OFFSET as usize];
         let random = self.number().to_le_bytes();
 
@@ -60,6 +79,106 @@ impl Input<'_> {
         page[90] = 0;
         // Algorithms 0 to 3 are known.
         page[84] = random[7] & 0xf;
-        SuperBlock::parse(&page, 12, |_, _| 0).expect("a sound superblock")
+        page
     }
+
+    /// An image with one compressed file, of which the input is all that follows the inode: map
+    /// header, indexes or records. They are as `table` says.
+    pub fn compressed(&mut self, table: Table) -> Option<(Image, Inode)> {
+        const INODE: usize = 4096;
+        const HEADER: usize = INODE + 64;
+
+        let compact = match table {
+            Table::Any => self.below(2) != 0,
+            Table::Compact => true,
+            Table::Full | Table::Records => false,
+        };
+        // A small file, mostly.
+        let size = self.number();
+        let size = size >> (size % 64);
+        let mut page = self.super_page();
+
+        // No devices, no metabox, and metadata from the begin on.
+        page[8] &= !0x1;
+        page[40..44].fill(0);
+        page[80] &= !(incompat::DEVICE_TABLE as u8);
+        page[81] = 0;
+        let mut image = [&[0; SUPER_OFFSET as usize], &page[..]].concat();
+        let layout = if compact { 3 << 1 } else { 1 << 1 };
+
+        image.extend([layout | 1, 0, 0, 0]);
+        image.extend(0o100_644u16.to_le_bytes());
+        image.extend([0; 2]);
+        image.extend(size.to_le_bytes());
+        image.resize(HEADER, 0);
+        image.extend(self.0);
+        image.resize(image.len().max(HEADER + 8), 0);
+        match table {
+            Table::Any => {}
+            Table::Full => image[HEADER + 4] &= !1,
+            Table::Compact => {}
+            Table::Records => image[HEADER + 4] |= 1,
+        }
+        if table != Table::Any {
+            image[HEADER + 7] &= !0x80;
+        }
+
+        let image = Image::open_limited(Box::new(image), Vec::new(), 2000).ok()?;
+        let (inode, _) = image.inode(Nid(INODE as u64 / 32)).ok()?;
+        Some((image, inode))
+    }
+}
+
+/// What a file has behind its map header.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub enum Table {
+    /// What the header says.
+    Any,
+    /// Full indexes.
+    Full,
+    /// Compact indexes.
+    Compact,
+    /// Extent records.
+    Records,
+}
+
+/// A compressed file's mapping, at some position and where that leads to.
+pub fn map(data: &[u8], table: Table) {
+    let mut input = Input(data);
+    let (la, step) = (input.number(), 32 + input.below(300) as u32);
+    let Some((image, inode)) = input.compressed(table) else {
+        return;
+    };
+    if inode.size == 0 {
+        return;
+    }
+    let Ok(mut file) = image.zopen(&inode) else {
+        return;
+    };
+    let mut la = la % inode.size;
+
+    for _ in 0..8 {
+        match look(&mut file, la, step) {
+            Ok(extent) => la = extent.la.saturating_add(extent.len),
+            Err(_) => la = la / 2 + 1,
+        }
+    }
+}
+
+/// One position, in every way.
+fn look(file: &mut Opened<'_>, la: u64, step: u32) -> Result<ZExtent> {
+    let whole = file.extent(la, Want::Fiemap, u32::MAX);
+    let part = file.extent(la, Want::Read, u32::MAX)?;
+
+    // In small steps, and without what is kept.
+    file.kept.clear();
+    assert_eq!(file.extent(la, Want::Read, step)?, part);
+    assert_eq!(file.extent(la, Want::Fiemap, step), whole);
+    if let (ZPlace::Mapped(cluster), Ok(whole)) = (part.place, whole) {
+        assert_eq!((whole.la, whole.place), (part.la, ZPlace::Mapped(cluster)));
+    }
+
+    let more = file.extent(la, Want::ReadMore, step)?;
+    assert_eq!((more.la, more.place), (part.la, part.place));
+    Ok(whole.unwrap_or(part))
 }

@@ -201,25 +201,39 @@ fn block_counts() {
 
 #[test]
 fn lookback() {
-    let errno = |indexes: &[[u8; 8]], la| {
+    let errno = |indexes: &[[u8; 8]], la, want| {
         let size = indexes.len() as u64 * BLOCK;
-        File::full(size, header(0, 0, 0, 0), indexes).errno(la, Read)
+        File::full(size, header(0, 0, 0, 0), indexes).errno(la, want)
     };
     let bogus = |distance, lcn| (EUCLEAN, Error::Lookback { distance, lcn });
 
     // To itself, before the begin, and from the first lcluster before its extent.
-    assert_eq!(errno(&[head(H1, 0, 1), non(0, 1)], BLOCK), bogus(0, 1));
-    assert_eq!(errno(&[head(H1, 0, 1), non(2, 1)], BLOCK), bogus(2, 1));
     assert_eq!(
-        errno(&[head(H1, 0, 1), non(0, 2), non(1, 1)], 2 * BLOCK),
+        errno(&[head(H1, 0, 1), non(0, 1)], BLOCK, Read),
         bogus(0, 1)
     );
-    assert_eq!(errno(&[head(H1, 1, 1)], 0), bogus(1, 0));
-    assert_eq!(errno(&[non(1, 1)], 0), bogus(1, 0));
+    assert_eq!(
+        errno(&[head(H1, 0, 1), non(2, 1)], BLOCK, Read),
+        bogus(2, 1)
+    );
+    assert_eq!(
+        errno(&[head(H1, 0, 1), non(0, 2), non(1, 1)], 2 * BLOCK, Read),
+        bogus(0, 1)
+    );
+    assert_eq!(errno(&[head(H1, 1, 1)], 0, Read), bogus(1, 0));
+    assert_eq!(errno(&[non(1, 1)], 0, Read), bogus(1, 0));
 
     // An extent begins outside of its lcluster.
     let outside = [head(H1, 0, 1), head(H1, 4096, 2)];
-    assert_eq!(errno(&outside, BLOCK), (EUCLEAN, Error::ClusterOffset(1)));
+    assert_eq!(
+        errno(&outside, BLOCK, Read),
+        (EUCLEAN, Error::ClusterOffset(1))
+    );
+
+    // Over another head: what is known of the extent's begin is right, but not its end.
+    let indexes = [head(H1, 0, 1), head(H1, 0, 2), non(2, 1)];
+    let over = (EUCLEAN, Error::IndexOrder(2 * BLOCK));
+    assert_eq!(errno(&indexes, 2 * BLOCK, Fiemap), over);
 
     // A distance has 11 bits: a long extent is gone through in steps.
     let mut indexes: Vec<_> = (0..6000u32).map(|n| non(n.min(2047) as u16, 0)).collect();

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Extent records.
+
+#![no_main]
+
+use erofs_format_fuzz::{
+    map,
+    Table, //
+};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| map(data, Table::Records));
