@@ -119,17 +119,22 @@ pub(super) struct Indexes {
 pub(super) enum Tail {
     /// It is.
     None,
-    /// The extent that begins in lcluster `lcn` is behind the index of the file's last byte.
+    /// The extent that begins in lcluster `lcn` is behind the index of the file's last byte, within
+    /// a block.
     Inline { lcn: u64, pos: u64, size: u16 },
     /// The extent that begins in lcluster `lcn` is in the packed inode.
     Fragment { lcn: u64, pos: u64 },
 }
 
 impl Indexes {
-    /// The map of a file whose last extent was found, `behind` the index of its last byte.
-    fn found(mut self, behind: u64, head: &Head) -> Map {
+    /// The map of a file whose last extent was found; inline data is `behind` the index of the last
+    /// byte.
+    fn found(mut self, block: BlockBits, behind: u64, head: &Head) -> Result<Map> {
         self.tail = match self.tail {
             Tail::None => Tail::None,
+            Tail::Inline { size, .. } if u32::from(size) > block.rest(behind) => {
+                return Err(Error::InlineAcrossBlocks);
+            }
             Tail::Inline { size, .. } => Tail::Inline {
                 lcn: head.lcn,
                 pos: behind,
@@ -144,12 +149,12 @@ impl Indexes {
                 let pos = pos | hi;
 
                 if head.lcn == 0 {
-                    return Map::Packed { pos };
+                    return Ok(Map::Packed { pos });
                 }
                 Tail::Fragment { lcn: head.lcn, pos }
             }
         };
-        Map::Indexes(self)
+        Ok(Map::Indexes(self))
     }
 }
 
@@ -229,9 +234,10 @@ impl HeaderLookup {
         while let Some(bytes) = window.get(self.ask()) {
             let map = match &mut self.step {
                 Step::Header(_) => self.header(bytes)?,
-                Step::Tail(search, indexes) => search
-                    .take(bytes)?
-                    .map(|head| indexes.found(search.behind, &head)),
+                Step::Tail(search, indexes) => match search.take(bytes)? {
+                    Some(head) => Some(indexes.found(self.block, search.behind, &head)?),
+                    None => None,
+                },
             };
 
             if let Some(map) = map {

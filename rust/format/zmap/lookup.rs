@@ -286,9 +286,6 @@ impl IndexLookup {
     fn found(&mut self, mut walk: Walk, head: Head) -> Result<Option<ZExtent>> {
         match self.indexes.tail {
             Tail::Inline { lcn, pos, size } if lcn == head.lcn => {
-                if u32::from(size) > self.limits.block.rest(pos) {
-                    return Err(Error::InlineAcrossBlocks);
-                }
                 let cluster = Cluster {
                     pa: pos,
                     len: u32::from(size),

@@ -15,3 +15,4 @@ mod super_block;
 mod xattr;
 mod zimages;
 mod zmap;
+mod zmutants;

@@ -108,8 +108,7 @@ impl Made {
         );
     }
 
-    /// The extents of a file as dump.erofs shows them: position and length in the file and on the
-    /// device.
+    /// The extents of a file as dump.erofs shows them, as [`parse_extents()`] has them.
     pub fn dumped_extents(&self, path: &str) -> Vec<[u64; 4]> {
         let args = ["-e".to_string(), format!("--path={path}")];
         let text = run(
@@ -119,20 +118,25 @@ impl Made {
                 .chain([self.path.display().to_string()]),
         );
 
-        // "   0:        0..    4096 |    4096 :       8192..   12288 |    4096  # device 1"
-        text.lines()
-            .filter(|line| line.contains(".."))
-            .map(|line| {
-                let numbers: Vec<u64> = line
-                    .split(|c: char| !c.is_ascii_digit())
-                    .filter(|word| !word.is_empty())
-                    .map(|word| word.parse().unwrap())
-                    .collect();
-
-                [numbers[1], numbers[3], numbers[4], numbers[6]]
-            })
-            .collect()
+        parse_extents(&text)
     }
+}
+
+/// The extents in what dump.erofs prints: position and length in the file and on the device.
+pub fn parse_extents(text: &str) -> Vec<[u64; 4]> {
+    // "   0:        0..    4096 |    4096 :       8192..   12288 |    4096  # device 1"
+    text.lines()
+        .filter(|line| line.contains(".."))
+        .map(|line| {
+            let numbers: Vec<u64> = line
+                .split(|c: char| !c.is_ascii_digit())
+                .filter(|word| !word.is_empty())
+                .map(|word| word.parse().unwrap())
+                .collect();
+
+            [numbers[1], numbers[3], numbers[4], numbers[6]]
+        })
+        .collect()
 }
 
 /// Makes an image of a source tree.

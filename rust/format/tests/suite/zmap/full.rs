@@ -291,6 +291,8 @@ fn tails() {
         file.errno(2 * BLOCK, Fiemap),
         (EUCLEAN, Error::InlineAcrossBlocks)
     );
+    // The whole file is lost then.
+    assert_eq!(file.header().unwrap_err(), Error::InlineAcrossBlocks);
     // No size, no tail.
     let file = File::full(size, header(0, advise, 0, 0), &indexes);
     let last = mapped(BLOCK + 50, size - BLOCK - 50, 11, 1, Lz4);
