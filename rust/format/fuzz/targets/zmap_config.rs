@@ -40,9 +40,9 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let there = u16::from(configs.lz4.is_some())
-        | u16::from(configs.lzma.is_some()) << 1
-        | u16::from(configs.deflate.is_some()) << 2
-        | u16::from(configs.zstd.is_some()) << 3;
+        | (u16::from(configs.lzma.is_some()) << 1)
+        | (u16::from(configs.deflate.is_some()) << 2)
+        | (u16::from(configs.zstd.is_some()) << 3);
     assert_eq!(there, sb.algorithms);
     if let Some(lz4) = configs.lz4 {
         let most = (1 << 20) >> sb.block.bits();

@@ -23,7 +23,7 @@ fn pack_of(bits: u32, indexes: &[(u32, u32)], address: u32) -> Vec<u8> {
     let mut bytes = vec![0u8; if unit == 16 { 4 } else { 28 }];
 
     for (number, &(kind, value)) in indexes.iter().enumerate() {
-        let word = value | kind << bits;
+        let word = value | (kind << bits);
 
         for bit in (0..unit).filter(|bit| (word >> bit) & 1 != 0) {
             let at = number * unit + bit;

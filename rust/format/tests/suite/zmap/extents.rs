@@ -19,7 +19,7 @@ fn file(size: u16, length: u64, advise: u16, count: u64, words: &[u32]) -> File 
     let bits = (count >> 32) as u16;
     let header = header(
         count as u32,
-        advise | EXTENTS | size << 1,
+        advise | EXTENTS | (size << 1),
         bits as u8,
         (bits >> 8) as u8,
     );
@@ -183,7 +183,7 @@ fn array() {
 fn fragments() {
     let pos = 0x9234_5678u32;
     let hi = 0x21u32;
-    let wide = u64::from(pos) | u64::from(hi) << 32;
+    let wide = u64::from(pos) | (u64::from(hi) << 32);
 
     let sums = file(0, 2 * BLOCK, FRAGMENT, 0, &[0, 0, format(0) | 1, pos, hi]);
     assert_eq!(

@@ -30,7 +30,7 @@ fn head(advise: u16, offset: u16, block: u32) -> [u8; 8] {
 
 /// A full index of no head.
 fn non(back: u16, ahead: u16) -> [u8; 8] {
-    head(2, 0, u32::from(back) | u32::from(ahead) << 16)
+    head(2, 0, u32::from(back) | (u32::from(ahead) << 16))
 }
 
 #[test]
