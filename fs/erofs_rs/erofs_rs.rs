@@ -30,31 +30,14 @@ mod trace;
 mod xattr;
 mod z;
 
-use kernel::prelude::*;
-use vfs::registration::Registration;
-
 /// The filesystem type, a tag.
 pub(crate) struct Erofs;
 
-module! {
-    type: Module,
+vfs::module_filesystem! {
+    type: Erofs,
     name: "erofs_rs",
     authors: ["The erofs_rs developers"],
     description: "Enhanced Read-Only File System, in Rust",
     license: "GPL",
     alias: ["fs-erofs_rs"],
-}
-
-#[pin_data]
-struct Module {
-    #[pin]
-    registration: Registration<Erofs>,
-}
-
-impl kernel::InPlaceModule for Module {
-    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            registration <- Registration::new(module),
-        })
-    }
 }

@@ -209,9 +209,8 @@ impl<T> Drop for InodeCache<T> {
     }
 }
 
-/// A registered filesystem type with its inode cache and its directory in sysfs.
-///
-/// It belongs into the module's own struct, which is dropped when no superblock of the type is left.
+/// A registered filesystem type with its inode cache and its directory in sysfs. It is made by
+/// [`module_filesystem!`](crate::module_filesystem).
 ///
 /// # Invariants
 ///
@@ -237,7 +236,12 @@ unsafe impl<T: FileSystem> Send for Registration<T> {}
 impl<T: FileSystem> Registration<T> {
     /// Registers `T`, in static memory, as lockdep has keys in it. `EBUSY` if the name is taken,
     /// `ENOMEM` without an inode cache or a directory in sysfs.
-    pub fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+    ///
+    /// # Safety
+    ///
+    /// What it initializes is dropped only when no superblock of the type is left, as when `module`
+    /// is unloaded.
+    pub unsafe fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             cache: InodeCache::new()?,
             global: T::new_global()?,
@@ -318,12 +322,44 @@ impl<T: FileSystem> Registration<T> {
 #[pinned_drop]
 impl<T: FileSystem> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: `fs` was registered by `new`; the module is not in use any more, so no superblock
-        // of the type is left. Inodes are freed by RCU callbacks, which the barrier waits for
+        // SAFETY: `fs` was registered by `new`, whose contract is that no superblock of the type is
+        // left. Inodes are freed by RCU callbacks, which the barrier waits for
         // before the cache goes, with the other fields.
         unsafe {
             bindings::unregister_filesystem(self.fs.get());
             bindings::rcu_barrier();
         }
     }
+}
+
+/// A module that is one filesystem type: registered when it is loaded, gone when it is unloaded.
+///
+/// The arguments are those of [`module!`](kernel::macros::module), where `type` is the
+/// [`FileSystem`].
+#[macro_export]
+macro_rules! module_filesystem {
+    (type: $type:ty, $($rest:tt)*) => {
+        #[::kernel::prelude::pin_data]
+        struct FileSystemModule {
+            #[pin]
+            _registration: $crate::registration::Registration<$type>,
+        }
+
+        impl ::kernel::InPlaceModule for FileSystemModule {
+            fn init(
+                module: &'static ::kernel::ThisModule,
+            ) -> impl ::pin_init::PinInit<Self, ::kernel::error::Error> {
+                ::kernel::try_pin_init!(Self {
+                    // SAFETY: the module's own struct is dropped by its exit function. Each
+                    // superblock holds a reference to the module, so none is left then.
+                    _registration <- unsafe { $crate::registration::Registration::new(module) },
+                })
+            }
+        }
+
+        ::kernel::prelude::module! {
+            type: FileSystemModule,
+            $($rest)*
+        }
+    };
 }

@@ -300,7 +300,7 @@ pub(super) fn with_type<R>(
 ) -> Result<R> {
     let slot = SLOT.0.get().cast::<Registration<TestFs>>();
     // SAFETY: nobody else uses the slot meanwhile. What is in it does not move, and is dropped before
-    // the slot is used again.
+    // the slot is used again; `test` unmounts what it mounts.
     unsafe {
         pin_init::raw_try_init(slot, Registration::<TestFs>::new(&THIS))?;
         let result = test((*slot).as_raw());
