@@ -7,8 +7,10 @@ use crate::{
     bindings,
     inode::{
         Found,
-        Kind, //
+        Kind,
+        NewInode, //
     },
+    super_block::SuperBlock,
     FileSystem, //
 };
 use kernel::prelude::*;
@@ -22,18 +24,31 @@ fn grace() {
     unsafe { bindings::rcu_barrier() };
 }
 
+/// An inode that is in nobody's hands yet.
+fn fresh(sb: &SuperBlock<TestFs>) -> Result<NewInode<'_, TestFs>> {
+    match sb.iget5(KEY, KEY)? {
+        Found::New(new) => Ok(new),
+        Found::Ready(_) => Err(EEXIST),
+    }
+}
+
+/// How many inodes' data are dropped in all by what `test` does with a mount, and by its end.
+fn drops(test: impl FnOnce(&Mount) -> Result) -> Result<usize> {
+    let before = dropped();
+    with_mount(test)?;
+    grace();
+    Ok(dropped() - before)
+}
+
 #[kunit_tests(vfs_inode)]
 mod suite {
     use super::*;
 
     #[test]
     fn new_becomes_ready() -> Result {
-        let before = dropped();
-        with_mount(|mount| {
+        let gone = drops(|mount| {
             let sb = mount.super_block();
-            let Found::New(new) = sb.iget5(KEY, KEY)? else {
-                return Err(EEXIST);
-            };
+            let new = fresh(sb)?;
             let inode = init_file(new, 1)?;
             assert_eq!(inode.key(), KEY);
             assert_eq!(inode.size(), SIZE);
@@ -43,16 +58,14 @@ mod suite {
             assert!(core::ptr::eq(&*again, &*inode));
             Ok(())
         })?;
-        grace();
         // This one and the root.
-        assert_eq!(dropped() - before, 2);
+        assert_eq!(gone, 2);
         Ok(())
     }
 
     #[test]
     fn dropped_new_leaves_the_hash() -> Result {
-        let before = dropped();
-        with_mount(|mount| {
+        let gone = drops(|mount| {
             let sb = mount.super_block();
             for _ in 0..3 {
                 assert!(matches!(sb.iget5(KEY, KEY)?, Found::New(_)));
@@ -60,39 +73,32 @@ mod suite {
             TestFs::iget(sb, KEY)?;
             Ok(())
         })?;
-        grace();
         // Those that failed had no data.
-        assert_eq!(dropped() - before, 2);
+        assert_eq!(gone, 2);
         Ok(())
     }
 
     #[test]
     fn kind_must_fit_the_mode() -> Result {
-        let before = dropped();
-        with_mount(|mount| {
+        let gone = drops(|mount| {
             let sb = mount.super_block();
-            let Found::New(new) = sb.iget5(KEY, KEY)? else {
-                return Err(EEXIST);
-            };
+            let new = fresh(sb)?;
             let kind = Kind::regular::<Nodes, Nodes>();
             let result = new.init(Data, &attributes(bindings::S_IFDIR, 1), kind);
             assert_eq!(result.map(|_| ()), Err(EINVAL));
             assert!(matches!(sb.iget5(KEY, KEY)?, Found::New(_)));
             Ok(())
         })?;
-        grace();
-        assert_eq!(dropped() - before, 2);
+        assert_eq!(gone, 2);
         Ok(())
     }
 
     #[test]
     fn data_is_dropped_once_after_rcu() -> Result {
-        let before = dropped();
-        with_mount(|mount| {
+        let gone = drops(|mount| {
             let sb = mount.super_block();
-            let Found::New(new) = sb.iget5(KEY, KEY)? else {
-                return Err(EEXIST);
-            };
+            let new = fresh(sb)?;
+            let before = dropped();
             // Without a link it is evicted with the last reference.
             let inode = init_file(new, 0)?;
             grace();
@@ -103,15 +109,13 @@ mod suite {
             assert!(matches!(sb.iget5(KEY, KEY)?, Found::New(_)));
             Ok(())
         })?;
-        grace();
-        assert_eq!(dropped() - before, 2);
+        assert_eq!(gone, 2);
         Ok(())
     }
 
     #[test]
     fn internal_inodes_go_with_the_mount() -> Result {
-        let before = dropped();
-        with_mount(|mount| {
+        let gone = drops(|mount| {
             let sb = mount.super_block();
             sb.set_internal(0, TestFs::iget(sb, KEY)?)?;
             assert_eq!(sb.set_internal(0, TestFs::iget(sb, KEY)?), Err(EBUSY));
@@ -119,8 +123,7 @@ mod suite {
             assert!(sb.internal(1).is_none());
             Ok(())
         })?;
-        grace();
-        assert_eq!(dropped() - before, 2);
+        assert_eq!(gone, 2);
         Ok(())
     }
 }
