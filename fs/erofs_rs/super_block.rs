@@ -150,14 +150,11 @@ pub(crate) fn read_area(sb: &SuperBlock<Erofs>, area: Area, buf: &mut [u8]) -> R
 }
 
 fn read_super_block(sb: &NewSuperBlock<'_, Erofs>) -> Result<erofs_format::SuperBlock> {
-    let mut page = KBox::init(
-        pin_init::init_zeroed::<[u8; PAGE_SIZE - SUPER_OFFSET as usize]>(),
-        GFP_KERNEL,
-    )?;
-    sb.meta()
-        .read(SUPER_OFFSET.into(), &mut page[..])
+    let page = sb
+        .meta()
+        .read_vec(SUPER_OFFSET.into(), PAGE_SIZE - SUPER_OFFSET as usize)
         .inspect_err(|_| vfs::err!(sb, "cannot read erofs superblock"))?;
-    erofs_format::SuperBlock::parse(&page[..], PAGE_SHIFT as u8, vfs::hash::crc32c)
+    erofs_format::SuperBlock::parse(&page, PAGE_SHIFT as u8, vfs::hash::crc32c)
         .map_err(|e| fault(sb, e))
 }
 

@@ -131,8 +131,7 @@ impl Prefixes {
             let mut len = [0; 2];
             meta.read(area.pos, &mut len)?;
             let area = table.feed(&len).map_err(|e| fault(sb, e))?;
-            let mut prefix = KVec::from_elem(0u8, area.len as usize, GFP_KERNEL)?;
-            meta.read(area.pos, &mut prefix)?;
+            let prefix = meta.read_vec(area.pos, area.len as usize)?;
             prefixes.push(prefix, GFP_KERNEL)?;
         }
         Ok(Self(prefixes))

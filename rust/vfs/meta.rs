@@ -143,6 +143,26 @@ impl<'a> MetaReader<'a> {
         })
     }
 
+    /// The `len` bytes from byte `pos` on. Errors are those of [`read`](Self::read) and `ENOMEM`. May
+    /// sleep.
+    pub fn read_vec(&mut self, pos: u64, len: usize) -> Result<KVec<u8>> {
+        if let Origin::File(file) = self.origin {
+            let mut bytes = KVec::from_elem(0, len, GFP_KERNEL)?;
+            file.read(pos, &mut bytes)?;
+            return Ok(bytes);
+        }
+        let mut bytes = KVec::with_capacity(len, GFP_KERNEL)?;
+        let to: *mut u8 = bytes.as_mut_ptr();
+        self.each(pos, len, |folio, offset, done, n| {
+            // SAFETY: as in `read`; the vector has room for `len` bytes.
+            unsafe { helpers::memcpy_from_folio(to.add(done).cast(), folio, offset, n) };
+            Ok(())
+        })?;
+        // SAFETY: without an error `each` has gone through all of them.
+        unsafe { bytes.inc_len(len) };
+        Ok(bytes)
+    }
+
     /// Fills `range` of `part` from byte `pos` on, as [`Self::read`] does. `EINVAL` if it goes beyond
     /// the part.
     pub fn read_to(&mut self, pos: u64, part: &mut FolioPart, range: Range<usize>) -> Result {
