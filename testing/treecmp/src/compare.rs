@@ -23,10 +23,13 @@ pub enum Level {
 pub struct Options {
     #[arg(long, value_enum, default_value = "full")]
     pub level: Level,
-    /// Ask everything of each N-th path only, and the others at level quick.
+    /// Look at each N-th path only; directories are still listed in full.
+    #[arg(long, default_value_t = 1)]
+    pub sample: usize,
+    /// Of these ask everything of each N-th only, and the others at level quick.
     #[arg(long, default_value_t = 1)]
     pub every: usize,
-    /// Which of each N paths.
+    /// Which of each N.
     #[arg(long, default_value_t = 0)]
     pub phase: usize,
     /// Ask everything of the first N names of each directory only.
@@ -103,8 +106,14 @@ pub fn below(root: &CString, rel: &[u8]) -> CString {
     }
 }
 
-/// Walks A, comparing each listing with that of B.
-fn walk(a: &CString, b: &CString, report: &Report) -> Vec<Item> {
+/// The path of a name in the directory `rel`.
+pub fn child(rel: &[u8], name: &[u8]) -> Vec<u8> {
+    let slash: &[u8] = if rel.is_empty() { b"" } else { b"/" };
+    [rel, slash, name].concat()
+}
+
+/// A tree from its root down; `names` gives the names and types in each directory.
+pub fn walk(names: impl Fn(&[u8]) -> Vec<(Vec<u8>, u8)>) -> Vec<Item> {
     let mut items = vec![Item {
         rel: vec![],
         kind: libc::DT_DIR,
@@ -117,47 +126,45 @@ fn walk(a: &CString, b: &CString, report: &Report) -> Vec<Item> {
             continue;
         }
         let rel = item.rel.clone();
-        let (x, y) = (dir::list(&below(a, &rel)), dir::list(&below(b, &rel)));
-        let entries = dir::parse(x.as_deref().unwrap_or_default());
-        if x != y {
-            let other = dir::parse(y.as_deref().unwrap_or_default());
-            let at = entries.iter().zip(&other).position(|(e, f)| {
-                (e.ino, e.off, e.kind, &e.name) != (f.ino, f.off, f.kind, &f.name)
-            });
-            let at = at.unwrap_or(entries.len().min(other.len()));
-            let show = |l: &[dir::Entry]| {
-                l.get(at).map_or("end".into(), |e| {
-                    format!("{} {} {} {}", e.name.escape_ascii(), e.ino, e.off, e.kind)
-                })
-            };
-            let errs = (x.as_ref().err(), y.as_ref().err());
-            report.mismatch(
-                &rel,
-                &format!(
-                    "getdents[{at}] {} | {} {errs:?}",
-                    show(&entries),
-                    show(&other)
-                ),
-            );
-        }
-        for (nth, e) in entries
-            .iter()
-            .filter(|e| e.name != b"." && e.name != b"..")
-            .enumerate()
-        {
-            let mut path = rel.clone();
-            if !path.is_empty() {
-                path.push(b'/');
-            }
-            path.extend_from_slice(&e.name);
+        for (nth, (name, kind)) in names(&rel).into_iter().enumerate() {
             items.push(Item {
-                rel: path,
-                kind: e.kind,
+                rel: child(&rel, &name),
+                kind,
                 nth,
             });
         }
     }
     items
+}
+
+/// The names and types in a directory of A, compared with those of B.
+fn names(a: &CString, b: &CString, rel: &[u8], report: &Report) -> Vec<(Vec<u8>, u8)> {
+    let (x, y) = (dir::list(&below(a, rel)), dir::list(&below(b, rel)));
+    let entries = dir::parse(x.as_deref().unwrap_or_default());
+    if x != y {
+        let other = dir::parse(y.as_deref().unwrap_or_default());
+        let at = entries
+            .iter()
+            .zip(&other)
+            .position(|(e, f)| (e.ino, e.off, e.kind, &e.name) != (f.ino, f.off, f.kind, &f.name));
+        let at = at.unwrap_or(entries.len().min(other.len()));
+        let show = |l: &[dir::Entry]| {
+            l.get(at).map_or("end".into(), |e| {
+                format!("{} {} {} {}", e.name.escape_ascii(), e.ino, e.off, e.kind)
+            })
+        };
+        let errs = (x.as_ref().err(), y.as_ref().err());
+        report.mismatch(
+            rel,
+            &format!(
+                "getdents[{at}] {} | {} {errs:?}",
+                show(&entries),
+                show(&other)
+            ),
+        );
+    }
+    let children = entries.into_iter().filter(dir::Entry::is_child);
+    children.map(|e| (e.name, e.kind)).collect()
 }
 
 fn everything(item: &Item, path: &CString, root: &CString, level: Level) -> Record {
@@ -285,7 +292,12 @@ pub fn run(a: &CString, b: &CString, opt: &Options, report: &Report) {
     if !read_only(a) || !read_only(b) {
         return report.mismatch(b"", "not a read-only filesystem");
     }
-    let items = walk(a, b, report);
+    let mut nth = opt.phase;
+    let mut items = walk(|rel| names(a, b, rel, report));
+    items.retain(|_| {
+        nth += 1;
+        nth % opt.sample == 0
+    });
     spread(&items, opt, |i, item| {
         let level = if (i + opt.phase) % opt.every == 0 && item.nth < opt.per_dir {
             opt.level

@@ -14,6 +14,13 @@ pub struct Entry {
     pub name: Vec<u8>,
 }
 
+impl Entry {
+    /// Neither "." nor "..".
+    pub fn is_child(&self) -> bool {
+        self.name != b"." && self.name != b".."
+    }
+}
+
 pub fn parse(mut raw: &[u8]) -> Vec<Entry> {
     let mut out = vec![];
     while raw.len() >= 19 {
@@ -105,11 +112,7 @@ pub fn missing(rec: &mut Record, path: &CStr, entries: &[Entry]) {
         vec![b'x'; 256],
     ];
     let step = entries.len() / 8 + 1;
-    for e in entries
-        .iter()
-        .step_by(step)
-        .filter(|e| e.name != b"." && e.name != b"..")
-    {
+    for e in entries.iter().step_by(step).filter(|e| e.is_child()) {
         names.push([&e.name, b"0".as_slice()].concat());
         names.push(e.name[..e.name.len() - 1].to_vec());
         let mut last = e.name.clone();

@@ -2,7 +2,7 @@
 //! File handles the way an NFS server uses them: kept while the caches, and
 //! with them every name, are forgotten.
 
-use crate::compare::below;
+use crate::compare::{below, child};
 use crate::record::field;
 use crate::{dir, file, observe, sys};
 use anyhow::{bail, Context, Result};
@@ -32,10 +32,8 @@ fn collect(root: &CString) -> Result<Vec<Known>> {
             &*observe::statx(&top).map_err(Error::from_raw_os_error)?,
             "ino",
         );
-        for e in dir::parse(&dir::list(&top).map_err(Error::from_raw_os_error)?) {
-            if e.name == b"." || e.name == b".." {
-                continue;
-            }
+        let entries = dir::parse(&dir::list(&top).map_err(Error::from_raw_os_error)?);
+        for e in entries.into_iter().filter(dir::Entry::is_child) {
             let path = sys::join(&top, &e.name);
             let handle = sys::name_to_handle(&path, 128, 0).map_err(Error::from_raw_os_error)?;
             let ino = field(
@@ -43,8 +41,7 @@ fn collect(root: &CString) -> Result<Vec<Known>> {
                 "ino",
             );
             if e.kind == libc::DT_DIR {
-                let slash: &[u8] = if rel.is_empty() { b"" } else { b"/" };
-                todo.push([rel.as_slice(), slash, &e.name].concat());
+                todo.push(child(&rel, &e.name));
             }
             all.push(Known {
                 path,

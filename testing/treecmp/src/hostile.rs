@@ -27,6 +27,9 @@ pub struct Options {
     /// Look at the files of each mutant in one costly way, not in all.
     #[arg(long)]
     quick: bool,
+    /// None of the mutants may be mounted.
+    #[arg(long)]
+    refused: bool,
     /// The two filesystem types.
     #[arg(long, num_args = 2, default_values = ["erofs", "erofs_rs"])]
     types: Vec<String>,
@@ -126,7 +129,12 @@ impl Bench<'_> {
             answers.push(ask(fstype, &name, &self.dir, &self.options, only)?);
         }
         self.log.write_all(b"hostile: none")?;
-        Ok(probe::judge(&answers[0], &answers[1]))
+        let mut found = probe::judge(&answers[0], &answers[1]);
+        let mounted = |rec: &Record| !matches!(rec.0[0].1, Obs::Errno(_));
+        if self.opt.refused && answers.iter().any(mounted) {
+            found.push("mounted".into());
+        }
+        Ok(found)
     }
 }
 
@@ -135,14 +143,15 @@ pub fn run(opt: &Options) -> Result<()> {
     let base = std::fs::read(&opt.base)?;
     let dir = Path::new("/run/hostile");
     std::fs::create_dir_all(dir)?;
-    let extra = opt
-        .device
-        .as_ref()
-        .map(|d| attach(&File::open(d)?))
-        .transpose()?;
-    let options = extra.as_ref().map_or("".into(), |(_, n)| {
-        format!("device={}", n.to_string_lossy())
-    });
+    let attached = match &opt.device {
+        Some(d) if !opt.files => Some(attach(&File::open(d)?)?),
+        _ => None,
+    };
+    let options = match (&attached, &opt.device) {
+        (Some((_, name)), _) => format!("device={}", name.to_string_lossy()),
+        (None, Some(file)) => format!("device={}", file.display()),
+        (None, None) => String::new(),
+    };
     let mut bench = Bench {
         opt,
         file: opt.work.join("mutant"),

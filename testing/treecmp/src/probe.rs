@@ -2,6 +2,7 @@
 //! A fixed, bounded list of operations on a mount that may lie about
 //! everything, and the comparison of two such lists.
 
+use crate::compare::child;
 use crate::record::{field, Obs, Record};
 use crate::{dir, file, observe, sys};
 use std::ffi::CStr;
@@ -103,13 +104,15 @@ fn node(rec: &mut Record, rel: &[u8], path: &CStr, root: &CStr, only: Option<usi
     }
     let list = sys::listxattr(path, ROOM);
     rec.put(show(rel, "listxattr"), list.clone());
+    let none = list.as_ref().is_ok_and(|(len, _)| *len == 0);
     for name in observe::names_in(&list.unwrap_or_default().1).take(6) {
         let what = format!("getxattr({})", name.escape_ascii());
         let got = sys::getxattr(path, &sys::cstr(name), ROOM);
         rec.put(show(rel, &what), got);
     }
-    // Whether it is listed or not; the listing may stop early.
-    for name in [c"user.shared", c"trusted.overlay.missing"] {
+    // Whether it is listed or not: the listing may stop early.
+    let unlisted = [c"user.shared", c"trusted.overlay.missing"];
+    for name in unlisted.iter().filter(|_| only.is_none() || !none) {
         let what = format!("getxattr({})", name.to_string_lossy());
         rec.put(show(rel, &what), sys::getxattr(path, name, 100));
     }
@@ -158,9 +161,8 @@ pub fn probe(root: &CStr, only: Option<usize>) -> Record {
             .iter()
             .enumerate()
             .filter(|(n, _)| last < ALL || *n < 3 || *n == last);
-        for (_, e) in some.filter(|(_, e)| e.name != b"." && e.name != b".." && depth < DEPTH) {
-            let slash: &[u8] = if rel.is_empty() { b"" } else { b"/" };
-            todo.push(([rel.as_slice(), slash, &e.name].concat(), depth + 1));
+        for (_, e) in some.filter(|(_, e)| e.is_child() && depth < DEPTH) {
+            todo.push((child(&rel, &e.name), depth + 1));
         }
     }
     rec

@@ -2,7 +2,7 @@
 //! A mount against the directory that its image was made from: what the image
 //! must keep. Inode numbers, blocks and order are the image's own.
 
-use crate::compare::{below, spread, Item, Options, Report};
+use crate::compare::{below, child, spread, walk, Options, Report};
 use crate::record::{field, Record};
 use crate::{dir, observe, sys};
 use sha2::{Digest, Sha256};
@@ -72,50 +72,29 @@ fn kept(path: &CStr, bytes: &mut u64) -> Record {
 
 fn names(path: &CStr) -> BTreeMap<Vec<u8>, u8> {
     let raw = dir::list(path).unwrap_or_default();
-    let entries = dir::parse(&raw).into_iter();
-    entries
-        .filter(|e| e.name != b"." && e.name != b"..")
-        .map(|e| (e.name, e.kind))
-        .collect()
+    let children = dir::parse(&raw).into_iter().filter(dir::Entry::is_child);
+    children.map(|e| (e.name, e.kind)).collect()
 }
 
-/// The paths of both trees; names of one side only are mismatches.
-fn walk(a: &CString, b: &CString, report: &Report) -> Vec<Item> {
-    let mut items = vec![Item {
-        rel: vec![],
-        kind: libc::DT_DIR,
-        nth: 0,
-    }];
-    let mut next = 0;
-    while let Some(item) = items.get(next) {
-        next += 1;
-        if item.kind != libc::DT_DIR {
-            continue;
-        }
-        let rel = item.rel.clone();
-        let (x, y) = (names(&below(a, &rel)), names(&below(b, &rel)));
-        let slash: &[u8] = if rel.is_empty() { b"" } else { b"/" };
-        let path = |name: &[u8]| [rel.as_slice(), slash, name].concat();
-        for (nth, (name, kind)) in x.iter().enumerate() {
-            match y.get(name) {
-                Some(k) if k == kind => items.push(Item {
-                    rel: path(name),
-                    kind: *kind,
-                    nth,
-                }),
-                Some(k) => report.mismatch(&path(name), &format!("type {kind} | {k}")),
-                None => report.mismatch(&path(name), "not in the source"),
-            }
-        }
-        for name in y.keys().filter(|n| !x.contains_key(*n)) {
-            report.mismatch(&path(name), "not in the image");
+/// The names and types that both have in a directory; those of one side only are mismatches.
+fn common(a: &CString, b: &CString, rel: &[u8], report: &Report) -> Vec<(Vec<u8>, u8)> {
+    let (x, y) = (names(&below(a, rel)), names(&below(b, rel)));
+    let mut both = vec![];
+    for (name, kind) in &x {
+        match y.get(name) {
+            Some(k) if k == kind => both.push((name.clone(), *kind)),
+            Some(k) => report.mismatch(&child(rel, name), &format!("type {kind} | {k}")),
+            None => report.mismatch(&child(rel, name), "not in the source"),
         }
     }
-    items
+    for name in y.keys().filter(|n| !x.contains_key(*n)) {
+        report.mismatch(&child(rel, name), "not in the image");
+    }
+    both
 }
 
 pub fn run(a: &CString, b: &CString, opt: &Options, report: &Report) {
-    let items = walk(a, b, report);
+    let items = walk(|rel| common(a, b, rel, report));
     spread(&items, opt, |_, item| {
         let (mut bytes, mut other) = (0, 0);
         let (x, y) = (
