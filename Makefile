@@ -59,7 +59,7 @@ modules: ## Build erofs_rs.ko (BED=..., or KDIR=...)
 test: ## Every test, one line each, and a total
 	@tools/module stock
 	@tools/module uml-debug
-	@$(T) python3 -m pytest $(TESTS)
+	@$(T) python3 -u -m pytest $(TESTS)
 
 .PHONY: test-full
 test-full: ## The expensive tests too
@@ -79,7 +79,7 @@ lint: ## The rules of Documentation/design.md, and that the check of each rule w
 clippy: ## Clippy on all crates, with the kernel's settings
 	@tools/module clippy
 	@$(T) sh -ec 'for m in $(call sources,Cargo.toml); do \
-		cargo clippy -q --locked --manifest-path $$m --all-targets --target-dir build/clippy-host -- -Dwarnings; done'
+		cargo clippy -q --locked --manifest-path $$m --all-targets --target-dir build/cargo -- -Dwarnings; done'
 
 .PHONY: fmt
 fmt: ## Format all Rust code in the kernel's manner (CHECK=1: only say what is not)

@@ -1,8 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """One line a test, and the totals alone on the last line."""
+import re
 from collections import Counter
 
+import pytest
+
 totals = Counter()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_teststatus(report):
+    category, letter, word = yield
+    if letter:
+        # What stands behind @ says which tests stay together, not which test it is.
+        name = re.sub(r"@[\w-]+$", "", report.nodeid)
+        why = f" ({report.longrepr[2]})" if report.skipped else ""
+        letter = f"{word} {name}{why}\n"
+    return category, letter, word
 
 
 def pytest_runtest_logreport(report):
@@ -20,6 +34,9 @@ def pytest_collectreport(report):
         totals["failed"] += 1
 
 
-def pytest_unconfigure():
+def pytest_unconfigure(config):
+    # The workers report to one process, which counts.
+    if hasattr(config, "workerinput"):
+        return
     print("\n{passed} passed, {failed} failed, {skipped} skipped".format(
         **{k: totals[k] for k in ("passed", "failed", "skipped")}))

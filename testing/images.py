@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The grid of images: recipes, not blobs. An image is made by mkfs.erofs on
 first use and kept in the cache under the hash of its recipe."""
+import contextlib
+import fcntl
 import hashlib
 import inspect
 import os
@@ -60,16 +62,27 @@ def mkfs(out, args, *sources):
         raise RuntimeError(f"{' '.join(cmd)}: {p.stdout}{p.stderr}")
 
 
+@contextlib.contextmanager
+def locked(path):
+    """One process at a time makes `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(f".{path.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def once(path, maker):
     """`maker(path)` unless it is there; never half made."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        if part.is_dir():
-            shutil.rmtree(part)
-        part.unlink(missing_ok=True)
-        maker(part)
-        part.rename(path)
+    if path.exists():
+        return path
+    with locked(path):
+        if not path.exists():
+            part = path.with_name(path.name + ".part")
+            if part.is_dir():
+                shutil.rmtree(part)
+            part.unlink(missing_ok=True)
+            maker(part)
+            part.rename(path)
     return path
 
 
@@ -158,6 +171,17 @@ def flatten(image, blobs, out):
         f.truncate(at * bs)
 
 
+def _mkfs_with_blob(out, blob, args, src, flat):
+    mkfs(out, [*args, f"--blobdev={blob}"], src)
+    if flat:
+        flatten(out, [blob], out.with_suffix(".flat"))
+        out.with_suffix(".flat").rename(out)
+        blob.unlink()
+    else:
+        # The loop driver works in sectors: the last must be whole.
+        os.truncate(blob, -(-blob.stat().st_size // 4096) * 4096)
+
+
 def hashed(function):
     """A short hash of a function's own text."""
     return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:12]
@@ -170,6 +194,8 @@ def make(recipe):
     src = material(recipe.tree)
     args = list(recipe.args)
     match recipe.kind:
+        case "as-is":
+            return Image(recipe, src)
         case "dir" | "tar":
             once(img, lambda p: mkfs(p, args, src))
             return Image(recipe, img)
@@ -178,17 +204,7 @@ def make(recipe):
             return Image(recipe, img, (src,))
         case "blob" | "flat":
             blob = base.with_suffix(".blob")
-            if not (img.exists() and blob.exists()):
-                first = base.with_suffix(".first")
-                mkfs(first, [*args, f"--blobdev={blob}"], src)
-                if recipe.kind == "flat":
-                    flatten(first, [blob], base.with_suffix(".flat"))
-                    first.unlink()
-                    first = base.with_suffix(".flat")
-                else:
-                    # The loop driver works in sectors: the last must be whole.
-                    os.truncate(blob, -(-blob.stat().st_size // 4096) * 4096)
-                first.rename(img)
+            once(img, lambda p: _mkfs_with_blob(p, blob, args, src, recipe.kind == "flat"))
             return Image(recipe, img, (blob,) if recipe.kind == "blob" else ())
         case "rebuild":
             layers = [make(r) for r in LAYERS]

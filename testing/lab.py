@@ -7,12 +7,25 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 TOP = Path(__file__).resolve().parent.parent
 GUEST = TOP / "testing" / "guest"
 BUILD = TOP / "build"
 CACHE = Path(os.environ["EROFS_RS_CACHE"])
 SHARED = Path(os.environ.get("EROFS_RS_SHARED") or TOP.parent / "shared")
 BEDS = ("stock", "uml-debug")
+
+
+def shared_boot(name):
+    """The mark of tests that look at one boot, or one run: one worker of pytest-xdist does them all."""
+    return pytest.mark.xdist_group(name)
+
+
+def each_bed(name):
+    """The beds, as parameters of tests that share a boot in each."""
+    return pytest.mark.parametrize("bed", [pytest.param(bed, marks=shared_boot(f"{name}-{bed}")) for bed in BEDS])
+
 
 # The driver under test. With `erofs` the suites compare the C driver with
 # itself: how the suites themselves are tested.

@@ -56,6 +56,6 @@ SETS = {
     "debian-root": (debian, "--every 100 --jobs 2", "--jobs 2"),
     "linux-tree": (linux_tree, "--every 1000 --jobs 2", "--every 10 --jobs 2"),
     "linux-tar-plain": (lambda: linux_tar("plain"), "--level quick", "--readers 2"),
-    "linux-tar-chunked": (lambda: linux_tar("chunked"), "--level quick", "--readers 2"),
+    "linux-tar-chunked": (lambda: linux_tar("chunked"), "--level quick --limit 500000000", "--readers 2"),
     "crowd": (crowd, "--every 5000 --jobs 2", "--every 100 --jobs 2"),
 }

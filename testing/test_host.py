@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The pure crates on the host: their tests, Clippy, and a short fuzz run."""
+"""The pure crates on the host: their tests, and a short fuzz run."""
+import functools
 import subprocess
 
 import pytest
@@ -29,24 +30,17 @@ def test_chain_crate_long():
     run("cargo", "test", "--locked", "--target-dir", lab.BUILD / "chain", "--", "--ignored", cwd="rust/chain")
 
 
-def test_clippy():
-    run("make", "clippy")
+@functools.cache
+def fuzzed():
+    """All parsers together take half a minute; the long run is below."""
+    p = subprocess.run(["rust/format/fuzz/run", "5"], cwd=lab.TOP, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return p.stdout + p.stderr
 
 
-def test_referee_clippy():
-    run("cargo", "clippy", "--locked", "--release", "--target-dir", lab.BUILD / "treecmp", "--", "-Dwarnings",
-        cwd="testing/treecmp")
-
-
-def test_fmt():
-    run("cargo", "fmt", "--check", cwd="testing/treecmp")
-
-
+@lab.shared_boot("fuzz")
 @pytest.mark.parametrize("target", ["image", "super_block", "device", "inode", "map", "xattr", "dir"])
 def test_fuzz(target):
-    """All parsers together take half a minute; the long run is below."""
-    out = run("rust/format/fuzz/run", "5", target)
-    assert f"fuzz {target}: nothing found" in out
+    assert f"fuzz {target}: nothing found" in fuzzed(), lab.tail(fuzzed())
 
 
 @pytest.mark.full

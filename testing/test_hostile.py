@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Images that lie, by structure, in the kernel with every check on: no splat, no
 hang, and each answer that of the C driver. On the stock kernel, where a system
-call costs a hundredth, the same mutants are looked at in more ways."""
+call costs a hundredth, the same mutants are looked at in more ways. Some are mounted as files, too."""
 import functools
-import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -31,26 +29,40 @@ TOLERATED = (
 C_FAILS = {("48bit", "061:tail.format=0x9"): "does not come back to user space for a minute"}
 
 
-@functools.cache
-def mutants(name):
-    return mutate.Mutator(SEEDS[name].image, SEED).all(mutate.COUNTS)
+# Guests that the images are spread over.
+SHARES = 2
+# Of how many mutants one is also mounted as a file, without a block device.
+FILES = 10
 
 
-def run(bed, name):
-    seed = SEEDS[name]
-    todo = lab.scratch(f"hostile/{bed}-{name}")
-    todo.write_text("".join(m.line() + "\n" for m in mutants(name) if (name, m.name) not in C_FAILS))
-    log = todo.with_suffix(".log")
-    how = ["--quick"] * (bed == "uml-debug") + ["--device", seed.device] * bool(seed.device)
-    return lab.vm(bed, lab.treecmp(), "hostile", todo, "--base", seed.image, "--types", "erofs", lab.PEER, *how,
-                  timeout=1200, log=log), log
+def share(name):
+    return list(SEEDS).index(name) % SHARES
 
 
 @functools.cache
-def runs(bed):
-    """The guests use one CPU each: as many at a time as there are CPUs."""
-    pool = ThreadPoolExecutor(os.cpu_count())
-    return {name: pool.submit(run, bed, name) for name in SEEDS}
+def mutants(name, how="device"):
+    found = mutate.Mutator(SEEDS[name].image, SEED).all(mutate.COUNTS)
+    return found[share(name)::FILES] if how == "files" else found
+
+
+@functools.cache
+def batch(bed, nth):
+    """A guest for some of the images, one after the other, as devices and as files; its log."""
+    lines = [f". {lab.GUEST}/lib.sh"]
+    # Those with a further device come last: see lab.Run.check_but_for_c().
+    for name in sorted((n for n in SEEDS if share(n) == nth), key=lambda n: SEEDS[n].device is not None):
+        seed = SEEDS[name]
+        for how in ("device", "files"):
+            todo = lab.scratch(f"hostile/{bed}-{name}-{how}")
+            todo.write_text("".join(m.line() + "\n" for m in mutants(name, how) if (name, m.name) not in C_FAILS))
+            words = ["$treecmp", "hostile", todo, "--base", seed.image, "--types", "erofs", lab.PEER]
+            words += ["--files"] * (how == "files") + ["--quick"] * (bed == "uml-debug")
+            words += ["--device", seed.device] * bool(seed.device)
+            lines.append(f"section {name}/{how} {' '.join(map(str, words))}")
+    path = lab.scratch(f"hostile/{bed}-{nth}.sh")
+    path.write_text("\n".join(lines) + "\n")
+    log = path.with_suffix(".log")
+    return lab.Batch(lab.vm(bed, "sh", path, timeout=1500, log=log)), log
 
 
 def blame(log):
@@ -74,17 +86,27 @@ def keep(name, ids):
             yield f"{path.relative_to(lab.TOP)}: {m.name}"
 
 
-@pytest.mark.parametrize("name", SEEDS)
-@pytest.mark.parametrize("bed", ["uml-debug", pytest.param("stock", marks=pytest.mark.full)])
-def test_mutants(bed, name):
-    result, log = runs(bed)[name].result()
-    asked = re.findall(r"^asked (.*)$", result.out, re.M)
-    differ = re.findall(r"^differs (\S+) (.*)$", result.out, re.M)
+def parameters():
+    for bed in lab.BEDS:
+        for name in SEEDS:
+            marks = [lab.shared_boot(f"hostile-{bed}-{share(name)}"), *([pytest.mark.full] if bed == "stock" else [])]
+            yield pytest.param(bed, name, marks=marks)
+
+
+@pytest.mark.parametrize("how", ["device", "files"])
+@pytest.mark.parametrize("bed, name", parameters())
+def test_mutants(bed, name, how):
+    guest, log = batch(bed, share(name))
+    status, out = guest.results.get(f"{name}/{how}", (None, guest.run.out))
+    asked = re.findall(r"^asked (.*)$", out, re.M)
+    differ = re.findall(r"^differs (\S+) (.*)$", out, re.M)
     bad = [(i, what) for i, what in differ if not any(re.match(m, i) and re.match(w, what) for m, w, _ in TOLERATED)]
     kept = "\n".join(keep(name, [i for i, _ in bad][:10]))
-    assert result.status == 0, f"status {result.status} after {asked[-1:]}\n" + "\n".join(blame(log)[:10])
-    assert "complete" in result.out.splitlines(), f"stopped at {asked[-1:]}\n{lab.tail(result.err)}"
-    assert asked == [m.name for m in mutants(name) if (name, m.name) not in C_FAILS]
+    if guest.run.status:
+        print(*blame(log)[:10], sep="\n")
+    guest.run.check_but_for_c()
+    assert status == 0 and "complete" in out.splitlines(), f"stopped at {asked[-1:]}\n{lab.tail(out)}\n{lab.tail(guest.run.err)}"
+    assert asked == [m.name for m in mutants(name, how) if (name, m.name) not in C_FAILS]
     assert not bad, f"{len(bad)} of {len(asked)} differ (C | {lab.PEER})\n" + "\n".join(
         f"{i} {what}" for i, what in bad[:40]) + f"\n{kept}"
 

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Loaded and unloaded, mounted and unmounted, and read while the caches go: nothing splats, and nothing is left behind. After each
 guest tools/vm unmounts, unloads and, on the debug kernel, looks for leaks."""
+import dataclasses
+import random
+
 import pytest
 
 import images
 import lab
+import mutate
+from mutate import Mutant
 
 GRID = {r.name: r for r in images.grid()}
 MODULE = lab.BUILD / "uml-debug" / "erofs_rs.ko"
@@ -52,3 +57,108 @@ mount_both "" "$1"
 @pytest.mark.parametrize("bed, how", [("stock", "--every 8"), ("uml-debug", "--level quick --per-dir 4")])
 def test_readers_while_caches_drop(bed, how):
     assert "mismatches 0" in guest(bed, READERS, image("b1024-default").path, how)
+
+
+BUSY = """
+dmsetup create slow --noudevsync --table "0 $(blockdev --getsz /dev/vdb) delay /dev/vdb 0 50"
+cold() {
+	echo 3 >/proc/sys/vm/drop_caches
+}
+progress() {
+	for n in 1 2 3 4; do
+		cold
+		wc -l </run/read$n
+	done | sort -n | head -n 1
+}
+ahead='import os, sys; [os.posix_fadvise(os.open(f, os.O_RDONLY), 0, 0, os.POSIX_FADV_WILLNEED) for f in sys.argv[1:]]'
+
+mount -i -t $peer -o ro /dev/dm-0 $b
+cat $b/sizes/f0[0-2]* | md5sum
+: >/run/go
+for n in 1 2 3 4; do
+	: >/run/read$n
+	(
+		cd $b/sizes
+		while [ -e /run/go ]; do
+			cat f0[0-2]* | md5sum >>/run/read$n
+		done
+	) &
+done
+
+while [ "$(progress)" -lt 2 ]; do
+	if umount $b 2>/run/why; then
+		echo "unmounted under its readers"
+	fi
+	cat /run/why
+done
+umount -l $b
+ls $b | wc -l
+before=$(progress)
+while [ "$(progress)" -lt $((before + 2)) ]; do
+	if rmmod $peer 2>/dev/null; then
+		echo "unloaded under its readers"
+	fi
+done
+rm /run/go
+wait
+cat /run/read?
+rmmod $peer
+
+insmod "$1"
+for n in 1 2 3 4 5; do
+	mount -i -t $peer -o ro /dev/dm-0 $b
+	python3 -ISc "$ahead" $b/sizes/f[01]*
+	umount $b
+done
+"""
+
+
+def test_umount_under_readers():
+    """Refused while there are readers, lazy after that, and the module stays until the last has left. At
+    the end there is only readahead under way, which the slow disk makes last until after the umount."""
+    want, *lines = guest("uml-debug", BUSY, MODULE, disks=[image("b1024-default").path], timeout=300).splitlines()
+    end = next(n for n, line in enumerate(lines) if "busy" not in line)
+    assert end >= 2, lines
+    names, *sums = lines[end:]
+    assert names == "0", lines
+    assert len(sums) >= 16 and set(sums) == {want}, lines
+
+
+def refusals(seed):
+    """Mutants of which none can be mounted, 20 of each kind."""
+    image, rng, mutator = seed.image.read_bytes(), random.Random(20), mutate.Mutator(seed.image, 20)
+    one = image[mutate.SUPER]
+    kinds = {
+        "magic": lambda n: Mutant("", "", len(image), ((mutate.SUPER, bytes([one ^ n + 1])),)),
+        "checksum": lambda n: Mutant("", "", len(image), ((mutate.SUPER + 4, rng.randbytes(4)),)),
+        "uuid": lambda n: Mutant("", "", len(image), ((mutate.SUPER + 48, rng.randbytes(16)),)),
+        "cut": lambda n: Mutant("", "", 512 * (n % 4), ()),
+        "root": lambda n: mutator.mutant("", "", [(mutate.SUPER + 14, (0xFFFF - n).to_bytes(2, "little"))]),
+    }
+    return [dataclasses.replace(make(n), name=f"{kind}{n}") for kind, make in kinds.items() for n in range(20)]
+
+
+REFUSED = """
+for how in "" --files; do
+	"$treecmp" hostile $how --refused --types erofs $peer --base "$1" --device "$2" "$3"
+	"$treecmp" hostile $how --refused --types erofs $peer --base "$4" --device "$2" "$5"
+	for n in 1 2 3 4 5; do
+		mount -i -t $peer -o ro,device=$b/none "$1" $a || echo "no device: $?"
+	done
+done
+"""
+
+
+def test_refused_mounts():
+    """More than 200, block devices and files: none is mounted, for the C driver's reason, and none leaves anything behind."""
+    seeds = {s.name: s for s in mutate.seeds()}
+    blob, alone = seeds["blob"], seeds["default"]
+    one_too_many = [Mutant(f"device{n}", "", alone.image.stat().st_size, ()) for n in range(20)]
+    args, asked = [], []
+    for seed, mutants in ((blob, refusals(blob)), (alone, one_too_many)):
+        todo = lab.scratch(f"refused-{seed.name}")
+        todo.write_text("".join(m.line() + "\n" for m in mutants))
+        args += [seed.image, *([seed.device] if seed.device else []), todo]
+        asked += [*(f"asked {m.name}" for m in mutants), "complete"]
+    asked += ["no device: 32"] * 5
+    assert guest("uml-debug", REFUSED, *args).splitlines() == asked * 2

@@ -18,16 +18,19 @@ def batch(thorough=False):
     return lab.Batch(lab.script("stock", "real.sh", *args, options=disks, timeout=20_000 if thorough else 1500))
 
 
+@lab.shared_boot("real")
 @pytest.mark.parametrize("name", realdata.SETS)
 def test_real(name):
     assert "mismatches 0" in batch().check(name)
 
 
+@lab.shared_boot("real")
 def test_real_leaves_no_trace():
     batch().run.check()
 
 
 @pytest.mark.full
+@lab.shared_boot("real-thorough")
 @pytest.mark.timeout(21_000)
 @pytest.mark.parametrize("name", realdata.SETS)
 def test_real_thorough(name):

@@ -34,58 +34,41 @@ def images(tmp_path_factory):
 
 
 @both_beds
-def test_output_and_status(bed):
-    run = vm(bed, "--fs", "none", script="echo to stdout; echo to stderr >&2; pwd; id -u; exit 3")
-    assert run.stdout.decode() == f"to stdout\n{TOP}\n0\n"
-    assert run.stderr.decode() == "to stderr\n"
-    assert run.returncode == 3
-
-
-@both_beds
-def test_status_of_a_killed_command(bed):
-    assert vm(bed, "--fs", "none", script="kill -9 $$").returncode == 128 + signal.SIGKILL
-
-
-@both_beds
-def test_binary_output_is_exact(bed, tmp_path):
+def test_output_status_and_share(bed, tmp_path):
+    """Output is exact, binary or not. The share is writable and the working directory, the root is not."""
     data = os.urandom(1 << 20) * 8
     (tmp_path / "data").write_bytes(data)
-    run = vm(bed, "--fs", "none", "--share", tmp_path, script="cat data")
-    assert hashlib.sha256(run.stdout).digest() == hashlib.sha256(data).digest()
-    assert run.returncode == 0
+    run = vm(bed, "--fs", "none", "--share", tmp_path, script="""
+        echo to stdout; echo to stderr >&2; pwd; id -u
+        cat data
+        echo guest >written
+        for d in /tmp /run /mnt /var/tmp; do echo x >$d/x || exit 1; done
+        for d in / /etc /usr/bin; do ! echo x 2>/dev/null >$d/x || exit 2; done
+        exit 3""")
+    text = f"to stdout\n{tmp_path}\n0\n".encode()
+    assert run.stdout[:len(text)] == text
+    assert hashlib.sha256(run.stdout[len(text):]).digest() == hashlib.sha256(data).digest()
+    assert run.stderr.decode() == "to stderr\n"
+    assert run.returncode == 3
+    assert (tmp_path / "written").read_text() == "guest\n"
 
 
 @both_beds
-def test_images_keep_their_order_and_are_read_only(bed, images):
+def test_images_keep_their_order_and_leftovers_do_not_matter(bed, images):
+    """Images are read-only. What the command leaves running, mounted or attached is cleared away."""
     disks = [a for image in images for a in ("--disk", image)]
     run = vm(bed, "--fs", "erofs", *disks, script="""
         for d in b c d; do
             blkid -o value -s LABEL /dev/vd$d
             mount -r -t erofs /dev/vd$d /mnt && cat /mnt/file && umount /mnt
             ! echo x 2>/dev/null >/dev/vd$d || echo written to
-        done""")
-    assert run.stdout.decode() == "".join(f"label{n}\nimage {n}\n" for n in (1, 2, 3))
-    assert run.returncode == 0
-
-
-@both_beds
-def test_share_is_writable_and_root_is_not(bed, tmp_path):
-    run = vm(bed, "--fs", "none", "--share", tmp_path, script="""
-        echo guest >written
-        for d in /tmp /run /mnt /var/tmp; do echo x >$d/x || exit 1; done
-        for d in / /etc /usr/bin; do ! echo x 2>/dev/null >$d/x || exit 2; done""")
-    assert run.returncode == 0
-    assert (tmp_path / "written").read_text() == "guest\n"
-
-
-@both_beds
-def test_leftovers_do_not_matter(bed, images):
-    run = vm(bed, "--fs", "erofs", "--disk", images[0], script="""
+        done
         mount -r -t erofs /dev/vdb /mnt
         mkdir /run/again && mount -r -t erofs /dev/vdb /run/again
         losetup -r -f /mnt/file
         cd /mnt && (sleep 1000 & exec sleep 1000) &
         exit 4""")
+    assert run.stdout.decode() == "".join(f"label{n}\nimage {n}\n" for n in (1, 2, 3))
     assert run.returncode == 4
 
 
@@ -148,17 +131,17 @@ def test_pmem_does_dax(images):
 
 
 def test_icount_counts_alike(images):
-    """One CPU, the image in memory, and a clock that repeats."""
+    """One CPU, the image in memory, or none, and a clock that repeats."""
     spent = []
-    for _ in range(2):
-        run = vm("stock", "--fs", "erofs", "--icount", "--disk", images[2], script="""
-            mount -r -t erofs /dev/vdb /mnt && cat /mnt/file && readlink /dev/vdb && nproc
+    look = "mount -r -t erofs /dev/vdb /mnt && cat /mnt/file && readlink /dev/vdb\n"
+    for disk, first, seen in ((["--disk", images[2]], look, ["image 3", "/dev/loop0"]), ([], "", [])):
+        run = vm("stock", "--fs", "erofs", "--icount", *disk, script=first + """nproc
             read before _ </proc/uptime; n=0
             while [ $n -lt 200000 ]; do n=$((n + 1)); done
             read after _ </proc/uptime; echo $before $after""")
         assert run.returncode == 0
         *head, clock = run.stdout.decode().splitlines()
-        assert head == ["image 3", "/dev/loop0", "1"]
+        assert head == [*seen, "1"]
         before, after = map(float, clock.split())
         spent.append(after - before)
     assert spent[0] > 0
@@ -175,10 +158,12 @@ def test_tty(bed, device):
 
 @both_beds
 def test_three_at_once(bed):
-    command = [TOP / "tools/vm", "--bed", bed, "--fs", "none", "--", "sh", "-c", "cat /proc/sys/kernel/random/boot_id"]
-    runs = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(3)]
+    """Each by itself; one of the commands is killed, which is its status."""
+    script = "cat /proc/sys/kernel/random/boot_id; "
+    runs = [subprocess.Popen([TOP / "tools/vm", "--bed", bed, "--fs", "none", "--", "sh", "-c", script + end],
+                             stdout=subprocess.PIPE) for end in ("exit 0", "exit 7", "kill -9 $$")]
     ids = {r.communicate()[0] for r in runs}
-    assert [r.returncode for r in runs] == [0] * 3
+    assert [r.returncode for r in runs] == [0, 7, 128 + signal.SIGKILL]
     assert len(ids) == 3
 
 
