@@ -16,6 +16,7 @@ use erofs_format::{
         ZExtent,
         ZPlace, //
     },
+    Error,
     Inode,
     Nid,
     Result,
@@ -165,7 +166,7 @@ pub fn map(data: &[u8], table: Table) {
     }
 }
 
-/// One position, in every way.
+/// One position, in every way. `Short` says that all reads that may be made are made.
 fn look(file: &mut Opened<'_>, la: u64, step: u32) -> Result<ZExtent> {
     let whole = file.extent(la, Want::Fiemap, u32::MAX);
     let part = file.extent(la, Want::Read, u32::MAX)?;
@@ -173,9 +174,12 @@ fn look(file: &mut Opened<'_>, la: u64, step: u32) -> Result<ZExtent> {
     // In small steps, and without what is kept.
     file.kept.clear();
     assert_eq!(file.extent(la, Want::Read, step)?, part);
-    assert_eq!(file.extent(la, Want::Fiemap, step), whole);
-    if let (ZPlace::Mapped(cluster), Ok(whole)) = (part.place, whole) {
-        assert_eq!((whole.la, whole.place), (part.la, ZPlace::Mapped(cluster)));
+    match (file.extent(la, Want::Fiemap, step), whole) {
+        (Err(Error::Short), _) | (_, Err(Error::Short)) => return Err(Error::Short),
+        (again, whole) => assert_eq!(again, whole),
+    }
+    if let (ZPlace::Mapped(_), Ok(whole)) = (part.place, whole) {
+        assert_eq!((whole.la, whole.place), (part.la, part.place));
     }
 
     let more = file.extent(la, Want::ReadMore, step)?;
