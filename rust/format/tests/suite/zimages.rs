@@ -31,7 +31,11 @@ use erofs_format::{
 use crate::{
     common::{
         self,
-        tree::noise, //
+        tree::{
+            noise,
+            Node,
+            Tree, //
+        },
     },
     reader::{
         z::Opened,
@@ -338,4 +342,55 @@ fn deflate() {
 #[test]
 fn zstd() {
     grid("zstd");
+}
+
+/// Records of 4, 8 and 16 bytes, the first ones not at blocks' begins.
+#[test]
+fn record_sizes() {
+    for (size, options) in [
+        "-zzstd -E48bit",
+        "-zzstd -C262144 -E48bit,fragments,dedupe",
+        "-zlz4hc -C65536 -E48bit",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let mut found = Found::default();
+
+        check(&format!("z_records{size}"), options, &mut found);
+        assert!(found.records[size] > 0, "{options}: {found:?}");
+        assert_eq!(found.unaligned > 0, size < 2, "{options}: {found:?}");
+        assert!(found.checkpoints > 10 || size > 0, "{options}: {found:?}");
+    }
+}
+
+/// A whole tree, whose directories are compressed too, as is all metadata.
+#[test]
+fn compressed_directories() {
+    let (top, tree) = common::source();
+
+    for (name, options) in [
+        ("z_tree", "-zlz4hc -C65536 --zD -m4096"),
+        (
+            "z_tree_512",
+            "-b512 -zlz4 --zD -Efragments,dedupe,ztailpacking",
+        ),
+        ("z_tree_48", "-zlz4 -C16384 --zD -E48bit,all-fragments"),
+    ] {
+        let made = common::make(top, name, options);
+        let image = made.open();
+        let found = common::tree_of(&image);
+        let of = |tree: &Tree| -> Vec<_> {
+            let node = |(path, node): (&Vec<u8>, &Node)| (path.clone(), node.mode, node.size);
+            tree.iter().map(node).collect()
+        };
+
+        assert_eq!(of(&found), of(tree));
+        for (path, node) in tree {
+            let name = String::from_utf8_lossy(path);
+            assert!(found[path].data == node.data, "{name}: other content");
+        }
+        common::check_reads(&image);
+        fs::remove_file(&made.path).unwrap();
+    }
 }
