@@ -23,7 +23,7 @@ pub enum Level {
 pub struct Options {
     #[arg(long, value_enum, default_value = "full")]
     pub level: Level,
-    /// Look at each N-th path only; directories are still listed in full.
+    /// Look at each N-th path only, unless they are few; directories are still listed in full.
     #[arg(long, default_value_t = 1)]
     pub sample: usize,
     /// Of these ask everything of each N-th only, and the others at level quick.
@@ -294,9 +294,10 @@ pub fn run(a: &CString, b: &CString, opt: &Options, report: &Report) {
     }
     let mut nth = opt.phase;
     let mut items = walk(|rel| names(a, b, rel, report));
+    let few = items.len() < 10 * opt.sample;
     items.retain(|_| {
         nth += 1;
-        nth % opt.sample == 0
+        few || nth % opt.sample == 0
     });
     spread(&items, opt, |i, item| {
         let level = if (i + opt.phase) % opt.every == 0 && item.nth < opt.per_dir {
