@@ -2,8 +2,8 @@
 //! Two mounts of one image in lockstep: one list of paths from the first, each
 //! path asked on both.
 
-use crate::record::{field, Record};
-use crate::{dir, file, observe, sys, write};
+use crate::record::Record;
+use crate::{dir, file, observe, patterns, sys, write};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,6 +13,8 @@ use std::sync::Mutex;
 pub enum Level {
     /// Names, order, types, statx, link targets, content by one read.
     Quick,
+    /// The same, with holes, extents, and content by many orders of reads, each from an empty cache.
+    Reads,
     /// Everything but content.
     Meta,
     /// Everything.
@@ -169,10 +171,7 @@ fn names(a: &CString, b: &CString, rel: &[u8], report: &Report) -> Vec<(Vec<u8>,
 
 fn everything(item: &Item, path: &CString, root: &CString, level: Level) -> Record {
     let mut rec = observe::full(path, root);
-    let size = rec.0.first().map_or(0, |o| match &o.1 {
-        crate::record::Obs::Statx(s) => field(s, "size") as i64,
-        _ => 0,
-    });
+    let size = rec.statx_size();
     write::on_any(&mut rec, path, root);
     if item.kind == libc::DT_DIR {
         let entries = dir::parse(&dir::list(path).unwrap_or_default());
@@ -209,6 +208,21 @@ fn everything(item: &Item, path: &CString, root: &CString, level: Level) -> Reco
     rec
 }
 
+/// A file's place on the device, its holes and its content.
+fn reads(path: &CString) -> Record {
+    let mut rec = observe::brief(path);
+    let size = rec.statx_size();
+    match sys::open(path, libc::O_RDONLY | libc::O_NOFOLLOW) {
+        Ok(fd) => {
+            file::holes(&mut rec, &fd, size);
+            file::extents(&mut rec, &fd, size);
+            patterns::all(&mut rec, &fd, size);
+        }
+        Err(e) => rec.put("open", crate::record::Obs::Errno(e)),
+    }
+    rec
+}
+
 fn content(item: &Item, a: &CString, b: &CString, limit: u64, report: &Report) {
     let flags = libc::O_RDONLY | libc::O_NOFOLLOW;
     match (sys::open(a, flags), sys::open(b, flags)) {
@@ -223,13 +237,13 @@ fn content(item: &Item, a: &CString, b: &CString, limit: u64, report: &Report) {
 
 fn check(item: &Item, roots: (&CString, &CString), level: Level, limit: u64, report: &Report) {
     let (a, b) = (below(roots.0, &item.rel), below(roots.1, &item.rel));
-    let (x, y) = if level == Level::Quick {
-        (observe::brief(&a), observe::brief(&b))
-    } else {
-        (
+    let (x, y) = match level {
+        Level::Reads if item.kind == libc::DT_REG => (reads(&a), reads(&b)),
+        Level::Quick | Level::Reads => (observe::brief(&a), observe::brief(&b)),
+        Level::Meta | Level::Full => (
             everything(item, &a, roots.0, level),
             everything(item, &b, roots.1, level),
-        )
+        ),
     };
     report.records(&item.rel, &x, &y);
     if item.kind == libc::DT_REG && level != Level::Meta {
@@ -243,6 +257,22 @@ fn check(item: &Item, roots: (&CString, &CString), level: Level, limit: u64, rep
 fn read_only(root: &CString) -> bool {
     const ST_RDONLY: i64 = 1;
     sys::statfs(root).is_ok_and(|s| s[observe::STATFS_FLAGS] & ST_RDONLY != 0)
+}
+
+/// The kernel's, and the compressed pages that the drivers keep.
+fn drop_caches() {
+    std::fs::write("/proc/sys/vm/drop_caches", "3").expect("root may drop caches");
+    for types in ["erofs", "erofs_rs"] {
+        for mount in std::fs::read_dir(format!("/sys/fs/{types}"))
+            .into_iter()
+            .flatten()
+        {
+            let file = mount.expect("sysfs is read").path().join("drop_caches");
+            if file.exists() {
+                std::fs::write(file, "3").expect("root may drop caches");
+            }
+        }
+    }
 }
 
 /// Runs `work` over the items, by `jobs` threads that share them or `readers`
@@ -273,7 +303,7 @@ pub fn spread(items: &[Item], opt: &Options, work: impl Fn(usize, &Item) + Sync)
         if opt.drop_caches {
             s.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    std::fs::write("/proc/sys/vm/drop_caches", "3").expect("root may drop caches");
+                    drop_caches();
                     std::thread::sleep(std::time::Duration::from_millis(20));
                 }
             });

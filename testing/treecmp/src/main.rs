@@ -9,6 +9,7 @@ mod file;
 mod handles;
 mod hostile;
 mod observe;
+mod patterns;
 mod probe;
 mod record;
 mod source;

@@ -146,6 +146,14 @@ impl Obs {
 pub struct Record(pub Vec<(Cow<'static, str>, Obs)>);
 
 impl Record {
+    /// The size by the statx that a record of a file begins with; 0 if that failed.
+    pub fn statx_size(&self) -> i64 {
+        match self.0.first() {
+            Some((_, Obs::Statx(s))) => field(s, "size") as i64,
+            _ => 0,
+        }
+    }
+
     pub fn put(&mut self, what: impl Into<Cow<'static, str>>, obs: impl Into<Obs>) {
         self.0.push((what.into(), obs.into()));
     }
