@@ -4,7 +4,7 @@ must match what is expected of the C driver. All of them, from all test files,
 run in one boot a bed.
 
 A snippet sees $fs (the type), $m (a mount point), $img, $blob_img, $blob,
-$lz4_img, $dot_img (images), attach IMAGE (a loop device), mnt OPTIONS [IMAGE] and
+$z_img, $dot_img (images), attach IMAGE (a loop device), mnt OPTIONS [IMAGE] and
 show (the options of the mount). Program starts are dear in a guest: few, and
 busybox for what it has."""
 import difflib
@@ -16,6 +16,7 @@ import pytest
 
 import images
 import lab
+import zimages
 
 REGISTRY = {}
 
@@ -40,7 +41,7 @@ def register(*cases):
 
 PRELUDE = """
 . {guest}/lib.sh
-img={img} blob_img={blob_img} blob={blob} lz4_img={lz4_img} dot_img={dot_img} m=/mnt/m
+img={img} blob_img={blob_img} blob={blob} z_img={z_img} dot_img={dot_img} m=/mnt/m
 for tool in cat chmod grep ln md5sum mkdir mknod mv rm rmdir sort tail touch tr uniq wc; do
 	eval "$tool() {{ busybox $tool "'"$@"; }}'
 done
@@ -62,9 +63,8 @@ clean() {{
 def batch(bed):
     grid = {r.name: r for r in images.grid()}
     blob = images.make(grid["b4096-blob"])
-    lz4 = images.make(images.Recipe("lz4", ("-zlz4",), "no-xattrs"))
     text = [PRELUDE.format(guest=lab.GUEST, img=images.make(grid["label"]).path, blob_img=blob.path,
-                           blob=blob.devices[0], lz4_img=lz4.path, dot_img=images.make(grid["b1024-dot-omitted"]).path)]
+                           blob=blob.devices[0], z_img=images.make(zimages.cell("lz4hc", "64K", "all")).path, dot_img=images.make(grid["b1024-dot-omitted"]).path)]
     for fs in dict.fromkeys(("erofs", lab.PEER)):
         text.append(f"fs={fs}")
         for c in REGISTRY.values():

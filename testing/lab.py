@@ -84,6 +84,11 @@ def script(bed, name, *args, **kw):
     return vm(bed, "sh", GUEST / name, *args, **kw)
 
 
+def snippet(bed, shell, *args, **kw):
+    """Shell text in a guest, with the functions of lib.sh; it ends at the first failure."""
+    return vm(bed, "sh", "-ec", f". {GUEST}/lib.sh\ntrap - EXIT\n{shell}", "sh", *args, **kw)
+
+
 def scratch(name):
     """A place for what a suite hands to a guest."""
     path = BUILD / "test" / name

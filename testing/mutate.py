@@ -246,9 +246,11 @@ def values(rng, name, old, width, others):
 
 
 class Mutator:
+    parser = Parsed
+
     def __init__(self, image, seed):
         self.image = Path(image).read_bytes()
-        self.parsed = Parsed(self.image)
+        self.parsed = self.parser(self.image)
         self.rng = random.Random(seed)
         self.has_checksum = self.parsed.sb["feature_compat"] & 1
         if self.has_checksum and self.parsed.sb["checksum"] != checksum(self.image):

@@ -9,15 +9,15 @@ import pytest
 
 import lab
 import mutate
+import zmutate
 
 SEED = 20
-SEEDS = {s.name: s for s in mutate.seeds()}
+SEEDS = {s.name: s for s in (*mutate.seeds(), *zmutate.seeds())}
 
 # Differences that are meant: of which mutants, what is said of them, and why.
 TOLERATED = (
     (r".*", r"stricter mount: 0 \| (EUCLEAN|EINVAL|EOPNOTSUPP|EIO)$",
      "an image may be refused before the C driver finds what is wrong with it"),
-    (r".*", r"compressed ", "compressed inodes are listed, not read"),
     (r".*size=", r"value statx \S+: blocks=0xffc0000000000000  \| blocks=0x40000000000000 $",
      "the C driver's count of the blocks of 2^63-1 bytes overflows"),
     (r".*nid=", r"stricter (statx|getdents|lookup) \S+: (a statx|0) \| EUCLEAN$",
@@ -29,40 +29,59 @@ TOLERATED = (
 C_FAILS = {("48bit", "061:tail.format=0x9"): "does not come back to user space for a minute"}
 
 
-# Guests that the images are spread over.
+# Guests that the images are spread over; one more has the compressed ones.
 SHARES = 2
 # Of how many mutants one is also mounted as a file, without a block device.
 FILES = 10
 
 
+def compressed(name):
+    return name in zmutate.SEEDS
+
+
 def share(name):
-    return list(SEEDS).index(name) % SHARES
+    return SHARES if compressed(name) else list(SEEDS).index(name) % SHARES
+
+
+def ways(name):
+    """How its mutants are mounted: `alone` are those that the C driver may not come back from."""
+    return ("device", "files", "alone") if compressed(name) else ("device", "files")
 
 
 @functools.cache
-def mutants(name, how="device"):
-    found = mutate.Mutator(SEEDS[name].image, SEED).all(mutate.COUNTS)
+def all_mutants(name, many):
+    if compressed(name):
+        found = zmutate.Mutator(SEEDS[name].image, SEED + list(SEEDS).index(name))
+        return found.all(zmutate.MANY if many else zmutate.COUNTS)
+    return mutate.Mutator(SEEDS[name].image, SEED).all(mutate.COUNTS)
+
+
+def mutants(name, how="device", many=False):
+    found = [m for m in all_mutants(name, many) if (name, m.name) not in C_FAILS]
+    if compressed(name):
+        found = [m for m in found if zmutate.shares_with_others(m) == (how == "alone")]
     return found[share(name)::FILES] if how == "files" else found
 
 
 @functools.cache
-def batch(bed, nth):
-    """A guest for some of the images, one after the other, as devices and as files; its log."""
+def batch(bed, nth, many=False):
+    """A guest for some of the images, one after the other, in each way; its log."""
     lines = [f". {lab.GUEST}/lib.sh"]
     # Those with a further device come last: see lab.Run.check_but_for_c().
     for name in sorted((n for n in SEEDS if share(n) == nth), key=lambda n: SEEDS[n].device is not None):
         seed = SEEDS[name]
-        for how in ("device", "files"):
-            todo = lab.scratch(f"hostile/{bed}-{name}-{how}")
-            todo.write_text("".join(m.line() + "\n" for m in mutants(name, how) if (name, m.name) not in C_FAILS))
-            words = ["$treecmp", "hostile", todo, "--base", seed.image, "--types", "erofs", lab.PEER]
+        for how in ways(name):
+            todo = lab.scratch(f"hostile/{bed}-{name}-{how}{'-many' * many}")
+            todo.write_text("".join(m.line() + "\n" for m in mutants(name, how, many)))
+            words = ["$treecmp", "hostile", todo, "--base", seed.image]
+            words += ["--types", lab.PEER if how == "alone" else "erofs", lab.PEER]
             words += ["--files"] * (how == "files") + ["--quick"] * (bed == "uml-debug")
             words += ["--device", seed.device] * bool(seed.device)
             lines.append(f"section {name}/{how} {' '.join(map(str, words))}")
-    path = lab.scratch(f"hostile/{bed}-{nth}.sh")
+    path = lab.scratch(f"hostile/{bed}-{nth}{'-many' * many}.sh")
     path.write_text("\n".join(lines) + "\n")
     log = path.with_suffix(".log")
-    return lab.Batch(lab.vm(bed, "sh", path, timeout=1500, log=log)), log
+    return lab.Batch(lab.vm(bed, "sh", path, timeout=20_000 if many else 1500, log=log)), log
 
 
 def blame(log):
@@ -76,46 +95,57 @@ def blame(log):
     return found
 
 
-def keep(name, ids):
+def keep(name, ids, many):
     """The images themselves, to look at; where they are."""
     image = SEEDS[name].image.read_bytes()
-    for m in mutants(name):
+    for m in all_mutants(name, many):
         if m.name in ids:
             path = lab.scratch(f"hostile/{name}-{m.name[:3]}.img")
             path.write_bytes(m.apply(image))
             yield f"{path.relative_to(lab.TOP)}: {m.name}"
 
 
-def parameters():
+def parameters(names, prefix="", marks=()):
     for bed in lab.BEDS:
-        for name in SEEDS:
-            marks = [lab.shared_boot(f"hostile-{bed}-{share(name)}"), *([pytest.mark.full] if bed == "stock" else [])]
-            yield pytest.param(bed, name, marks=marks)
+        for name in names:
+            group = lab.shared_boot(f"hostile{prefix}-{bed}-{share(name)}")
+            for how in ways(name):
+                yield pytest.param(bed, name, how, marks=[group, *marks, *([pytest.mark.full] if bed == "stock" else [])])
 
 
-@pytest.mark.parametrize("how", ["device", "files"])
-@pytest.mark.parametrize("bed, name", parameters())
+@pytest.mark.parametrize("bed, name, how", parameters(SEEDS))
 def test_mutants(bed, name, how):
-    guest, log = batch(bed, share(name))
+    judge(bed, name, how)
+
+
+@pytest.mark.parametrize("bed, name, how", parameters(
+    zmutate.SEEDS, "-many", [pytest.mark.full, pytest.mark.timeout(21_000)]))
+def test_many_mutants(bed, name, how):
+    judge(bed, name, how, many=True)
+
+
+def judge(bed, name, how, many=False):
+    guest, log = batch(bed, share(name), many)
     status, out = guest.results.get(f"{name}/{how}", (None, guest.run.out))
     asked = re.findall(r"^asked (.*)$", out, re.M)
     differ = re.findall(r"^differs (\S+) (.*)$", out, re.M)
     bad = [(i, what) for i, what in differ if not any(re.match(m, i) and re.match(w, what) for m, w, _ in TOLERATED)]
-    kept = "\n".join(keep(name, [i for i, _ in bad][:10]))
+    kept = "\n".join(keep(name, [i for i, _ in bad][:10], many))
     if guest.run.status:
         print(*blame(log)[:10], sep="\n")
     guest.run.check_but_for_c()
     assert status == 0 and "complete" in out.splitlines(), f"stopped at {asked[-1:]}\n{lab.tail(out)}\n{lab.tail(guest.run.err)}"
-    assert asked == [m.name for m in mutants(name, how) if (name, m.name) not in C_FAILS]
+    assert asked == [m.name for m in mutants(name, how, many)]
     assert not bad, f"{len(bad)} of {len(asked)} differ (C | {lab.PEER})\n" + "\n".join(
         f"{i} {what}" for i, what in bad[:40]) + f"\n{kept}"
 
 
 def test_there_are_enough():
-    assert sum(len(mutants(name)) for name in SEEDS) >= 2000
+    assert sum(len(all_mutants(name, False)) for name in SEEDS) >= 2300
+    assert sum(len(all_mutants(name, True)) for name in zmutate.SEEDS) >= 5000
 
 
 @pytest.mark.parametrize("name, mutant", C_FAILS)
 def test_left_out(name, mutant):
-    assert mutant in [m.name for m in mutants(name)], "it is no mutant any more"
+    assert mutant in [m.name for m in all_mutants(name, False)], "it is no mutant any more"
     pytest.skip(f"the C driver {C_FAILS[name, mutant]}")

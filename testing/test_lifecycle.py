@@ -22,8 +22,7 @@ def image(name):
 def guest(bed, shell, *args, disks=(), **kw):
     """A snippet with the functions of lib.sh, which ends at the first failure."""
     disks = [a for d in disks for a in ("--disk", d)]
-    run = lab.vm(bed, "sh", "-ec", f". {lab.GUEST}/lib.sh\ntrap - EXIT\n{shell}", "sh", *args, options=disks, **kw).check()
-    return run.out
+    return lab.snippet(bed, shell, *args, options=disks, **kw).check().out
 
 
 ROUNDS = """

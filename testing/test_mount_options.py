@@ -77,14 +77,20 @@ def test_mount(bed, name):
     cases.check(bed, name)
 
 
+SUMS = "md5sum $m/text $m/mixed $m/tiny/09"
+
+
 @cases.register(
-    Case("compressed", "mnt ro $lz4_img; stat -c '%s %n' $m/sparse/comb; cat $m/sparse/comb 2>&1 >/dev/null; "
-         "cat $m/names/A; readlink $m/links/good; ls $m/many | wc -l",
-         "524288 .*comb.*Operation not supported.*sizes/f0004096.*10.*status 0", same=False),
+    Case("strategies", f"for s in disabled readahead readaround; do mnt cache_strategy=$s $z_img; show; {SUMS}; umount $m; done",
+         "cache_strategy=disabled.*cache_strategy=readahead.*cache_strategy=readaround"),
+    Case("strategy-unknown", "mnt cache_strategy=never $z_img", "never"),
+    Case("strategy-empty", "mnt cache_strategy= $z_img", "status 32"),
+    Case("strategy-flag", "mnt cache_strategy $z_img", "status 32"),
+    Case("strategy-plain", "mnt cache_strategy=disabled; show", "user_xattr"),
+    Case("strategy-remount", f"mnt cache_strategy=disabled $z_img; {SUMS}; mount -i -o remount,cache_strategy=readahead $m; "
+         f"show; echo 3 >/proc/sys/vm/drop_caches; {SUMS}", "cache_strategy=readahead"),
+    Case("strategy-remount-without", "mnt cache_strategy=disabled $z_img; mount -i -o remount,noacl $m; show",
+         "cache_strategy"),
 )
-def test_compressed_files_wait(bed, name):
-    """Such an image mounts; only reading a compressed file is refused."""
-    if cases.lab.PEER == "erofs_rs":
-        cases.check(bed, name)
-    else:
-        assert "sparse/comb" in cases.batch(bed).output(f"{name}/{cases.lab.PEER}")
+def test_cache_strategy(bed, name):
+    cases.check(bed, name)

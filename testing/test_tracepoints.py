@@ -14,6 +14,7 @@ echo 1 >events/$fs/enable
 %s
 echo 0 >events/$fs/enable
 """
+Z_TRACE = TRACE.replace("mnt ro", "mnt ro $z_img")
 # The name and fields of each line, without the task, the CPU, the time and the device's number.
 LINES = "sed -nE 's/^.*: (erofs(_rs)?_[a-z_]+): dev = \\([0-9]+,[0-9]+\\),?/\\1/p' trace"
 
@@ -30,6 +31,9 @@ SPELLING = r"""sed -E 's/erofs_(nid|blk|off)_t/u64/; s/^(print fmt: "[^"]*").*/\
          "erofs_fill_inode"),
     Case("read", TRACE % "cat $m/sizes/f0300001 >/dev/null" + LINES + "| grep -oE 'erofs(_rs)?_[a-z_]+' | sort -u",
          "erofs_map_blocks_enter.*erofs_map_blocks_exit.*erofs_readahead"),
+    Case("z-read", Z_TRACE % "cat $m/text >/dev/null" + LINES + "| grep -oE 'erofs(_rs)?_[a-z_]+' | sort -u",
+         "erofs_map_blocks_enter.*erofs_map_blocks_exit.*erofs_readahead"),
+    Case("z-fiemap", Z_TRACE % "filefrag $m/text $m/mixed >/dev/null" + LINES + "| grep map_blocks", "erofs_map_blocks"),
     Case("fiemap", TRACE % "filefrag $m/sizes/f0300001 >/dev/null" + LINES + "| grep map_blocks", "erofs_map_blocks"),
 )
 def test_tracepoint(bed, name):

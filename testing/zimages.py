@@ -3,6 +3,7 @@
 and every layout that mkfs.erofs 1.9.4 writes, and which of it is the sample."""
 import hashlib
 import os
+import random
 from pathlib import Path
 
 import images
@@ -134,3 +135,13 @@ def sample():
     some = [cell(algorithms[(n + 2 * k) % 5], sizes[(n * 3 + k) % 5], layout)
             for n, layout in enumerate(LAYOUTS) for k in range(2)]
     return some + further() + [zbits(n) for n in range(7, 256, 36)]
+
+
+def pressed():
+    """One file that is larger than the memory of a small guest: its image and its source."""
+    def fill(path):
+        path.mkdir()
+        (path / "file").write_bytes(halves(random.Random(3), 96 << 20))
+
+    src = images.once(images.CACHE / f"pressed-{images.hashed(pressed)}", fill)
+    return images.make(Recipe("z-pressed", ("-zlz4hc", "-C65536"), str(src))).path, src / "file"

@@ -50,6 +50,9 @@ const ORDERS: [(&str, i32, Order); 4] = [
 ];
 
 pub fn all(rec: &mut Record, fd: &OwnedFd, size: i64) {
+    if size == 0 {
+        return;
+    }
     let forget = |rec: &mut Record, advice| {
         for a in [libc::POSIX_FADV_DONTNEED, advice] {
             rec.put("fadvise", sys::fadvise(fd, a));
@@ -58,13 +61,13 @@ pub fn all(rec: &mut Record, fd: &OwnedFd, size: i64) {
     let mut buf = vec![0u8; 32 << 10];
     for (name, advice, order) in ORDERS {
         forget(rec, advice);
-        for (off, len) in order(size.max(1)) {
+        for (off, len) in order(size) {
             let got = sys::pread(fd, &mut buf[..len], off);
             rec.put(format!("{name}@{off}"), got.map(|n| buf[..n].to_vec()));
         }
     }
     forget(rec, libc::POSIX_FADV_NORMAL);
-    let tail = (size - 1).max(0) & !0xffff;
+    let tail = (size - 1) & !0xffff;
     for off in if tail == 0 { vec![0] } else { vec![tail, 0] } {
         let got = sys::mmap_read(fd, off, 64 << 10, libc::MAP_SHARED);
         rec.put(format!("mmap@{off}"), got);

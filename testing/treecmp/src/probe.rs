@@ -170,22 +170,10 @@ pub fn probe(root: &CStr, only: Option<usize>) -> Record {
 
 /// How the second driver's answers relate to the first's.
 pub fn judge(a: &Record, b: &Record) -> Vec<String> {
-    const COMPRESSED: u64 = 4;
-    // The inode that both take for a compressed one.
-    let mut compressed = None;
     for ((op, x), (other, y)) in a.0.iter().zip(&b.0) {
         let word = match (x, y) {
             _ if op != other => "path",
-            (Obs::Statx(s), _) if x == y => {
-                if field(s, "attributes") & COMPRESSED != 0 {
-                    compressed = op.split_once(' ').map(|o| o.1);
-                }
-                continue;
-            }
             _ if x == y => continue,
-            _ if compressed.is_some() && op.split_once(' ').map(|o| o.1) == compressed => {
-                "compressed"
-            }
             (Obs::Errno(_), Obs::Errno(_)) => "errno",
             (Obs::Errno(_), _) => "laxer",
             (_, Obs::Errno(_)) => "stricter",

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Compressed files under load: several readers, little memory, caches that go,
+mounts that end while they are read ahead of."""
+import functools
+import hashlib
+import re
+
+import pytest
+
+import images
+import lab
+import zimages
+
+EVENTS = ("inflight", "hooked", "followed_noinplace", "followed", "inplace_io", "inplace_io_refused",
+          "inplace_decompress", "inplace_decompress_refused", "cache_hits", "bypass", "bounce_pages")
+
+
+def image(*cell):
+    return images.make(zimages.cell(*cell)).path
+
+
+@functools.cache
+def loaded(bed):
+    """Readers of the same few files; deduplicated pclusters have more of them."""
+    some = [image("lz4hc", "64K", "all"), image("lz4", "16K", "dedupe"), image("zstd", "64K", "all")]
+    return lab.script(bed, "load.sh", " ".join(EVENTS), 3, *some, timeout=1500)
+
+
+@lab.each_bed("load")
+def test_readers_agree(bed):
+    run = loaded(bed).check()
+    assert "mismatches 0" in run.out and not re.search(r"mismatches [1-9]", run.out)
+
+
+@pytest.mark.parametrize("event", EVENTS)
+@lab.each_bed("load")
+def test_counted(bed, event):
+    """Each counter of /sys/fs/erofs_rs/DEVICE/stats grows."""
+    counted = dict(re.findall(r"^counted (\w+) (\d+)$", loaded(bed).out, re.M))
+    assert int(counted[event]) > 0, counted
+
+
+# The names of a file each that is read in each way below.
+FILES = "large text mixed shifted-777 twin"
+
+REREAD = """
+mount_one $peer $b "" "$1"
+dev=$(findmnt -n -o SOURCE $b)
+cd $b
+for n in $(seq 30); do
+	echo 3 >/proc/sys/vm/drop_caches
+	echo 3 >/sys/fs/$peer/${dev##*/}/drop_caches
+	for reader in 1 2 3 4; do
+		cat $2 | md5sum &
+	done
+	wait
+done
+cd /
+"""
+
+
+@pytest.mark.parametrize("algorithm", ["lz4hc", "zstd"])
+@lab.each_bed("load")
+def test_reread(bed, algorithm):
+    """The same bytes, 120 times."""
+    sums = lab.snippet(bed, REREAD, image(algorithm, "64K", "all"), FILES).check().out.split("\n")
+    sums = [s for s in sums if s]
+    assert len(sums) == 120 and len(set(sums)) == 1, sorted(set(sums))
+
+
+STRATEGIES = """
+compare() {
+	mount_both "cache_strategy=$1" "$3" || return
+	dev=$(findmnt -n -o SOURCE $b)
+	echo "$2" >"/sys/fs/$peer/${dev##*/}/sync_decompress" && "$treecmp" --level reads --per-dir 25 $a $b
+}
+for strategy in disabled readahead readaround; do
+	for sync in 0 1 2; do
+		section $strategy-$sync compare $strategy $sync "$1"
+		unmount_all
+	done
+done
+"""
+
+
+@functools.cache
+def strategies(bed):
+    return lab.Batch(lab.snippet(bed, STRATEGIES, image("lz4hc", "64K", "all")))
+
+
+@pytest.mark.parametrize("sync", [0, 1, 2])
+@pytest.mark.parametrize("strategy", ["disabled", "readahead", "readaround"])
+@lab.each_bed("strategies")
+def test_strategies(bed, strategy, sync):
+    assert "mismatches 0" in strategies(bed).check(f"{strategy}-{sync}")
+
+
+@lab.each_bed("strategies")
+def test_strategies_leave_no_trace(bed):
+    strategies(bed).run.check()
+
+
+LEAVE = """
+for n in $(seq 10); do
+	[ -d /sys/module/$peer ] || insmod "$1"
+	mount_one $peer $b "cache_strategy=$3" "$2"
+	dev=$(findmnt -n -o SOURCE $b)
+	echo 2 >/sys/fs/$peer/${dev##*/}/sync_decompress
+	for file in $4; do
+		head -c 1 $b/$file >/run/byte
+	done
+	umount $b
+	losetup -D
+	rmmod $peer
+	echo left
+done
+"""
+
+
+@pytest.mark.parametrize("strategy", ["disabled", "readaround"])
+@lab.each_bed("leave")
+def test_unmounted_while_reading_ahead(bed, strategy):
+    """What nobody waits for is decoded by workers: the mount, then the module, go away under it."""
+    module = lab.BUILD / bed / "erofs_rs.ko"
+    run = lab.snippet(bed, LEAVE, module, image("zstd", "256K", "default"), strategy, FILES)
+    assert run.check().out.count("left") == 10
+
+
+PRESSED = """
+mount -t tmpfs none /mnt/hog && head -c 20M /dev/zero >/mnt/hog/file
+mount -i -t $peer -o ro /dev/vdb $b
+for reader in 1 2 3; do
+	md5sum <$b/file &
+done
+wait
+grep MemTotal /proc/meminfo
+"""
+
+
+def test_little_memory():
+    """A file larger than the memory, by three readers, on two CPUs."""
+    img, src = zimages.pressed()
+    out = lab.snippet("stock", "mkdir -p /mnt/hog\n" + PRESSED, options=("--disk", img, "--append", "mem=128M")).check().out
+    with open(src, "rb") as f:
+        want = hashlib.file_digest(f, "md5").hexdigest()
+    assert re.findall(r"^(\w{32}) ", out, re.M) == [want] * 3, out
+    assert int(re.search(r"MemTotal: +(\d+)", out)[1]) < 128 << 10
