@@ -83,7 +83,7 @@ SUMS = "md5sum $m/text $m/mixed $m/tiny/09"
 @cases.register(
     Case("strategies", f"for s in disabled readahead readaround; do mnt cache_strategy=$s $z_img; show; {SUMS}; umount $m; done",
          "cache_strategy=disabled.*cache_strategy=readahead.*cache_strategy=readaround"),
-    Case("strategy-unknown", "mnt cache_strategy=never $z_img", "never"),
+    Case("strategy-unknown", "mnt cache_strategy=never $z_img", "Bad value"),
     Case("strategy-empty", "mnt cache_strategy= $z_img", "status 32"),
     Case("strategy-flag", "mnt cache_strategy $z_img", "status 32"),
     Case("strategy-plain", "mnt cache_strategy=disabled; show", "user_xattr"),
