@@ -44,6 +44,7 @@ use self::{
 };
 use crate::Erofs;
 use kernel::{
+    page::PAGE_SIZE,
     prelude::*,
     sync::Arc, //
 };
@@ -107,6 +108,13 @@ pub(crate) struct Shared {
     names: Names,
     /// Block size of the image, in bytes.
     block: u32,
+}
+
+impl Shared {
+    /// Whether what is read fills pages: smaller blocks may end within one.
+    fn has_whole_pages(&self) -> bool {
+        self.block as usize == PAGE_SIZE
+    }
 }
 
 /// Compressed data of a mount.

@@ -213,6 +213,19 @@ impl FolioPart {
         (self, Some(rest))
     }
 
+    /// Makes one part of this one and `next`, which begins where this ends. Both come back if it does
+    /// not.
+    pub fn merge(mut self, next: Self) -> Result<Self, (Self, Self)> {
+        if self.folio != next.folio || self.range.end != next.range.start {
+            return Err((self, next));
+        }
+        // INVARIANT: the bytes of both, and one part less, which is done below.
+        self.range.end = next.range.end;
+        // SAFETY: this part has its bytes now, and lives on.
+        unsafe { next.join() };
+        Ok(self)
+    }
+
     /// Makes this part one with another, which takes over its bytes and lives on.
     ///
     /// # Safety

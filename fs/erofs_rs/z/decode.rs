@@ -43,7 +43,7 @@ pub(super) fn fail(pcluster: &Pcluster, error: Error) {
 
 fn end(wanted: KVec<Wanted>, result: Result) {
     for wanted in wanted {
-        wanted.part.end(result);
+        wanted.end(result);
     }
 }
 
@@ -112,8 +112,9 @@ impl Shared {
         let mut elsewhere = KVec::new();
         let mut output = Output::new(pool, alloc, offset, length)?;
         for w in wanted.iter_mut() {
-            if let Err(part) = output.add(w.at as usize, &mut w.part) {
-                elsewhere.push((w.at as usize, part), GFP_KERNEL)?;
+            let (at, len) = (w.at as usize, w.len() as usize);
+            if let Err(part) = output.add(at, &mut w.part) {
+                elsewhere.push((at, len, part), GFP_KERNEL)?;
             }
         }
         let mut input = match &pcluster.inline {
@@ -150,8 +151,7 @@ impl Shared {
             }
             None => self.copy(pcluster, state, input, &mut output)?,
         }
-        for (at, part) in elsewhere {
-            let len = part.len();
+        for (at, len, part) in elsewhere {
             output.copy_to(at, len, part, 0)?;
         }
         Ok(())
@@ -198,12 +198,12 @@ fn align(wanted: &mut KVec<Wanted>, offset: usize, length: usize) -> Result {
     while i < wanted.len() {
         let w = &wanted[i];
         let start = offset + w.at as usize;
-        let end = start + w.part.len();
+        let end = start + w.len() as usize;
         let cut = if start as u64 % PAGE_SIZE as u64 != w.part.pos() % PAGE_SIZE as u64 {
             None
         } else if w.at != 0 && start % PAGE_SIZE != 0 {
             Some(start.next_multiple_of(PAGE_SIZE))
-        } else if end < offset + length && end % PAGE_SIZE != 0 {
+        } else if end < offset + length && end % PAGE_SIZE != 0 && w.loan.is_none() {
             Some(end - end % PAGE_SIZE)
         } else {
             None
@@ -212,12 +212,10 @@ fn align(wanted: &mut KVec<Wanted>, offset: usize, length: usize) -> Result {
             None => i += 1,
             Some(cut) => {
                 wanted.reserve(1, GFP_KERNEL)?;
-                let Wanted { part, at, donated } = wanted.remove(i).map_err(|_| EINVAL)?;
-                let (part, rest) = part.split((cut - start) as u64);
-                wanted.push(Wanted { part, at, donated }, GFP_KERNEL)?;
-                if let Some(part) = rest {
-                    let at = at + (cut - start) as u32;
-                    wanted.push(Wanted { part, at, donated }, GFP_KERNEL)?;
+                let (first, rest) = wanted.remove(i).map_err(|_| EINVAL)?.split(cut - start);
+                wanted.push(first, GFP_KERNEL)?;
+                if let Some(rest) = rest {
+                    wanted.push(rest, GFP_KERNEL)?;
                 }
             }
         }

@@ -95,6 +95,79 @@ pub(crate) struct Wanted {
     pub(crate) at: u32,
     /// Some of its pages take in compressed data.
     pub(crate) donated: bool,
+    /// Bytes at its end that are not its own.
+    pub(crate) loan: Option<Loan>,
+}
+
+/// The rest of a page that takes in compressed data, which belongs to the pcluster that decodes to
+/// it: that one has it back before it is decoded itself.
+pub(crate) struct Loan {
+    owner: Arc<Pcluster>,
+    /// Which byte of what the owner decodes to is the first one.
+    at: u32,
+    /// Length in bytes.
+    len: u32,
+}
+
+impl Wanted {
+    /// How many decoded bytes it takes.
+    pub(crate) fn len(&self) -> u32 {
+        self.part.len() as u32 - self.loan.as_ref().map_or(0, |loan| loan.len)
+    }
+
+    /// Splits off what is behind the first `len` bytes, which are its own.
+    pub(crate) fn split(self, len: usize) -> (Self, Option<Self>) {
+        let Self {
+            part,
+            at,
+            donated,
+            loan,
+        } = self;
+        match part.split(len as u64) {
+            (part, None) => (
+                Self {
+                    part,
+                    at,
+                    donated,
+                    loan,
+                },
+                None,
+            ),
+            (part, Some(rest)) => {
+                let first = Self {
+                    part,
+                    at,
+                    donated,
+                    loan: None,
+                };
+                let at = at + len as u32;
+                (
+                    first,
+                    Some(Self {
+                        part: rest,
+                        at,
+                        donated,
+                        loan,
+                    }),
+                )
+            }
+        }
+    }
+
+    /// Ends it, and gives back what was lent.
+    pub(crate) fn end(self, result: Result) {
+        let len = self.len();
+        match self.loan {
+            None => self.part.end(result),
+            Some(loan) => {
+                let (own, lent) = self.part.split(len.into());
+                own.end(result);
+                if let Some(lent) = lent {
+                    loan.owner.give_back(lent, loan.at);
+                }
+            }
+        }
+    }
 }
 
 /// What the claimer of a pcluster, those who join, and its decoder share, one at a time.
@@ -163,6 +236,70 @@ impl Pcluster {
         )
     }
 
+    /// Lends the bytes from the end of `part` to `page_end` in its file, if this pcluster decodes to
+    /// them: they come back as the end of the part.
+    pub(crate) fn lend(
+        self: &Arc<Self>,
+        part: FolioPart,
+        page_end: u64,
+    ) -> (FolioPart, Option<Loan>) {
+        let end = part.pos() + part.len() as u64;
+        let mut state = self.state.lock();
+        let wanted = &mut state.wanted;
+        let next = |w: &Wanted| w.part.pos() == end && w.loan.is_none();
+        let Some(i) = wanted.iter().rposition(next) else {
+            return (part, None);
+        };
+        // For what is left, and for what comes back.
+        if wanted.reserve(2, GFP_KERNEL).is_err() {
+            return (part, None);
+        }
+        let Ok(theirs) = wanted.remove(i) else {
+            return (part, None);
+        };
+        let (at, donated) = (theirs.at, theirs.donated);
+        let mut keep = |part: FolioPart, at| {
+            let loan = None;
+            let w = Wanted {
+                part,
+                at,
+                donated,
+                loan,
+            };
+            let _ = wanted.push_within_capacity(w);
+        };
+        let (piece, rest) = theirs.part.split(page_end - end);
+        let len = piece.len() as u32;
+        if let Some(rest) = rest {
+            keep(rest, at + len);
+        }
+        match part.merge(piece) {
+            Ok(part) => {
+                let owner = self.clone();
+                (part, Some(Loan { owner, at, len }))
+            }
+            Err((part, piece)) => {
+                keep(piece, at);
+                (part, None)
+            }
+        }
+    }
+
+    /// Takes back what was lent. It is decoded with the rest, which comes later in the same chain.
+    fn give_back(&self, part: FolioPart, at: u32) {
+        let mut state = self.state.lock();
+        let w = Wanted {
+            part,
+            at,
+            donated: false,
+            loan: None,
+        };
+        // Otherwise it fails, as it is dropped.
+        if state.seat.is_taken() {
+            let _ = state.wanted.push(w, GFP_KERNEL);
+        }
+    }
+
     /// Compressed length, in bytes.
     pub(crate) fn len(&self) -> usize {
         self.key.len as usize
@@ -186,6 +323,8 @@ impl Pcluster {
 /// What a reader wants of a pcluster with one part of a file.
 pub(crate) struct Request {
     pub(crate) part: FolioPart,
+    /// What of `part` is not its own.
+    pub(crate) loan: Option<Loan>,
     /// Which decoded byte the first of `part` is.
     pub(crate) at: u32,
     /// How many bytes it decodes to, if that is known.
@@ -239,10 +378,24 @@ impl State {
         !self.slots.is_empty() && self.cached() == self.slots.len()
     }
 
+    /// Whether a page could take in compressed data of `coding`.
+    pub(crate) fn has_room(&self, coding: Coding) -> bool {
+        (coding.algorithm().is_some() || self.slots.len() <= 1)
+            && self.slots[..self.below.min(self.slots.len())]
+                .iter()
+                .any(|s| matches!(s, Slot::Empty))
+    }
+
     /// Takes `request` in. `ENOMEM` ends its part with an error.
     pub(crate) fn add(&mut self, coding: Coding, request: Request, stats: &Stats) -> Result {
-        let Request { part, at, .. } = request;
-        let end = at.saturating_add(part.len() as u32);
+        let Request { part, loan, at, .. } = request;
+        let mut wanted = Wanted {
+            part,
+            at,
+            donated: false,
+            loan,
+        };
+        let end = at.saturating_add(wanted.len());
         let page_offset = (request.la % PAGE_SIZE as u64) as u16;
         let first = self.wanted.is_empty();
         let fixed = self.wanted.iter().any(|w| w.donated);
@@ -252,12 +405,13 @@ impl State {
         }
         // Pages can be taken in where they have their place in the output, and have it alone. Of
         // data that is not compressed only one page is read in place: it would be in the way.
-        let apart = |w: &Wanted| !w.donated || end <= w.at || w.at + w.part.len() as u32 <= at;
-        let donated = page_offset == self.page_offset
+        let apart = |w: &Wanted| !w.donated || end <= w.at || w.at + w.len() <= at;
+        wanted.donated = page_offset == self.page_offset
             && (coding.algorithm().is_some() || self.slots.len() <= 1)
             && self.wanted.iter().all(apart)
-            && self.donate(&part, at, request.exclusive, stats);
-        self.wanted.push(Wanted { part, at, donated }, GFP_KERNEL)?;
+            && self.donate(&wanted.part, at, request.exclusive, stats);
+        let donated = wanted.donated;
+        self.wanted.push(wanted, GFP_KERNEL)?;
         if end > self.length {
             self.length = end;
             if !fixed && !donated {

@@ -17,7 +17,8 @@ use super::{
     pcluster::{
         Key,
         Pcluster,
-        Request, //
+        Request,
+        State, //
     },
     stats::Event,
     submit::Way,
@@ -136,6 +137,8 @@ pub(super) struct Reader<'a> {
     extent: Option<ZExtent>,
     /// Its pcluster.
     claim: Option<Claim>,
+    /// Counts what took away the chain.
+    round: u32,
 }
 
 struct Claim {
@@ -143,12 +146,21 @@ struct Claim {
     mode: ClusterMode,
 }
 
-/// The page that pieces of a folio meet in.
-struct Shore {
-    /// Its number in the file.
-    page: u64,
-    /// Whether all that is above in it is decoded after what is below, by this reader.
-    tight: bool,
+/// What is above in a page.
+struct Above {
+    pcluster: Arc<Pcluster>,
+    /// When it was claimed.
+    round: u32,
+}
+
+/// The pages that `part` has all bytes of, by number from its first page on.
+fn pages_of(part: &FolioPart) -> Range<usize> {
+    let page = PAGE_SIZE as u64;
+    let (start, end) = (part.pos(), part.pos() + part.len() as u64);
+    let first = start / page;
+    let from = start.div_ceil(page);
+    let to = (end / page).max(from);
+    (from - first) as usize..(to - first) as usize
 }
 
 impl<'a> Reader<'a> {
@@ -166,6 +178,7 @@ impl<'a> Reader<'a> {
             start,
             extent: None,
             claim: None,
+            round: 0,
         })
     }
 
@@ -183,15 +196,24 @@ impl<'a> Reader<'a> {
                 self.extent = Some(extent);
                 return Ok(extent);
             }
-            self.submit(Way::Background)?;
+            self.let_go()?;
         }
+    }
+
+    /// Submits what was claimed so far: what comes next may have to wait for it.
+    fn let_go(&mut self) -> Result {
+        self.claim = None;
+        self.round += 1;
+        self.submit(Way::Background)
     }
 
     /// Sees to it that all of `folio` is read; what was claimed for it is still to be submitted. The
     /// folio ends by itself when its last part does, with an error if this returns one.
     fn scan(&mut self, folio: LockedFolio) -> Result {
         let mut rest = Some(folio.into_part());
-        let mut shore = None;
+        // Who decodes to all that is above in the page that is looked at, if it is but one, and does
+        // so after what is claimed next.
+        let mut above: Option<Above> = None;
         while let Some(part) = rest.take() {
             let (start, end) = (part.pos(), part.pos() + part.len() as u64);
             let extent = self.find(end - 1, Want::Read)?;
@@ -203,41 +225,35 @@ impl<'a> Reader<'a> {
             } else {
                 part
             };
-            let tight = self.read_part(upper, &extent, shore.as_ref())?;
-            shore = (at % PAGE_SIZE as u64 != 0).then(|| {
-                let page = at >> PAGE_SHIFT;
-                let above = shore.filter(|s| s.page == page);
-                Shore {
-                    page,
-                    tight: tight && above.is_none_or(|s| s.tight),
-                }
+            let page = PAGE_SIZE as u64;
+            let only = at % page != 0 && (end % page == 0 || at / page != end / page);
+            let pcluster = self.read_part(upper, &extent, above.take())?;
+            above = pcluster.filter(|_| only).map(|pcluster| Above {
+                pcluster,
+                round: self.round,
             });
         }
         Ok(())
     }
 
-    /// Reads `part`, which lies in `extent`. Says whether its pcluster is sure to be decoded by this
-    /// reader, after what is claimed later.
+    /// Reads `part`, which lies in `extent`. The pcluster that is sure to be decoded by this reader,
+    /// after what is claimed later.
     fn read_part(
         &mut self,
         mut part: FolioPart,
         extent: &ZExtent,
-        shore: Option<&Shore>,
-    ) -> Result<bool> {
+        above: Option<Above>,
+    ) -> Result<Option<Arc<Pcluster>>> {
         let skip = part.pos() - extent.la;
         match extent.place {
-            ZPlace::Hole => {
-                part.zero(0..part.len())?;
-                part.end(Ok(()));
-                Ok(false)
-            }
+            ZPlace::Hole => part.zero(0..part.len())?,
             ZPlace::Fragment { pos } => {
-                self.read_fragment(&mut part, pos.checked_add(skip).ok_or(EUCLEAN)?)?;
-                part.end(Ok(()));
-                Ok(false)
+                self.read_fragment(&mut part, pos.checked_add(skip).ok_or(EUCLEAN)?)?
             }
-            ZPlace::Mapped(cluster) => self.attach(part, extent, &cluster, skip, shore),
+            ZPlace::Mapped(cluster) => return self.attach(part, extent, &cluster, above),
         }
+        part.end(Ok(()));
+        Ok(None)
     }
 
     /// Copies from byte `pos` of the packed inode.
@@ -253,93 +269,95 @@ impl<'a> Reader<'a> {
         };
         let len = part.len();
         if !self.chain.is_empty() && !meta.is_ready(pos, len) {
-            self.claim = None;
-            self.submit(Way::Background)?;
+            self.let_go()?;
         }
         meta.read_to(pos, part, 0..len)?;
         self.packed = Some(meta);
         Ok(())
     }
 
-    /// Hands `part` to the pcluster that decodes to it, `skip` bytes behind its beginning.
+    /// Hands `part` to the pcluster that decodes to it. That pcluster, if it is of this reader's
+    /// chain, to stay there, and may take in pages.
     fn attach(
         &mut self,
         part: FolioPart,
         extent: &ZExtent,
         cluster: &Cluster,
-        skip: u64,
-        shore: Option<&Shore>,
-    ) -> Result<bool> {
-        let block = self.inode.super_block().block_size();
-        let claim = match self.claim.take() {
+        above: Option<Above>,
+    ) -> Result<Option<Arc<Pcluster>>> {
+        let Claim { pcluster, mut mode } = match self.claim.take() {
             Some(claim) => claim,
-            None => {
-                let pcluster = match cluster.inline {
+            None => Claim {
+                pcluster: match cluster.inline {
                     Some(source) => self.read_inline(cluster, source)?,
                     None => self.shared.table.get(Key::from(cluster))?,
-                };
-                let mode = ClusterMode::Inflight;
-                Claim { pcluster, mode }
-            }
+                },
+                mode: ClusterMode::Inflight,
+            },
         };
-        let (pcluster, mut mode) = (&claim.pcluster, claim.mode);
         let mut state = pcluster.state.lock();
         // A pcluster of ours stays so until its chain goes, with which `claim` goes, too. Of others'
         // anything may have become meanwhile.
         if !mode.ours() {
-            mode = self
-                .chain
-                .claim(&Link(pcluster.clone()), &mut state.seat)
-                .map_err(|_| ENOMEM)?;
-            if mode.ours() {
-                state.begin(pcluster.pages(block))?;
-                if self.wants_cache(extent) {
-                    state.allocate_cache();
-                }
-                if state.is_cached() || pcluster.inline.is_some() {
-                    mode = ClusterMode::FollowedNoInplace;
-                }
-            }
-            self.shared.stats.add(Event::from(mode), 1);
+            mode = self.take_in(&pcluster, &mut state, extent)?;
         }
-        let request = Request {
-            at: skip as u32,
+        let mut request = Request {
+            at: (part.pos() - extent.la) as u32,
             whole: extent.full.then_some(extent.len as u32),
             partial_ref: cluster.partial_ref,
             la: extent.la,
-            exclusive: self.exclusive(&part, mode, shore),
+            exclusive: 0..0,
             eager: !self.ahead,
+            loan: None,
             part,
         };
+        // The rest of the last page belongs to who is decoded next.
+        if let Some(above) = above.filter(|a| a.round == self.round) {
+            if mode == ClusterMode::Followed && state.has_room(cluster.algorithm) {
+                let end = request.part.pos() + request.part.len() as u64;
+                drop(state);
+                (request.part, request.loan) = above
+                    .pcluster
+                    .lend(request.part, end.next_multiple_of(PAGE_SIZE as u64));
+                state = pcluster.state.lock();
+            }
+        }
+        if mode.may_use_inplace() {
+            request.exclusive = pages_of(&request.part);
+        }
         let result = state.add(cluster.algorithm, request, &self.shared.stats);
         drop(state);
-        self.claim = Some(Claim {
-            pcluster: claim.pcluster,
-            mode,
-        });
+        let stays = (mode == ClusterMode::Followed && self.shared.has_whole_pages())
+            .then(|| pcluster.clone());
+        self.claim = Some(Claim { pcluster, mode });
         result?;
-        Ok(mode == ClusterMode::Followed && block as usize == PAGE_SIZE)
+        Ok(stays)
     }
 
-    /// Which pages of `part` may take in compressed data of its pcluster: those that it has from
-    /// their beginning on, and the last one only if it has all of that, or if what is above is
-    /// decoded later.
-    fn exclusive(
-        &self,
-        part: &FolioPart,
-        mode: ClusterMode,
-        shore: Option<&Shore>,
-    ) -> Range<usize> {
-        let page = PAGE_SIZE as u64;
-        let (start, end) = (part.pos(), part.pos() + part.len() as u64);
-        let first = start / page;
-        let from = start.div_ceil(page);
-        let mut to = end.div_ceil(page);
-        if let Some(shore) = shore.filter(|s| s.page + 1 == to) {
-            let _ = (shore.tight, mode);
-            to -= 1;
+    /// Claims `pcluster`, and begins with it if it becomes this reader's.
+    fn take_in(
+        &mut self,
+        pcluster: &Arc<Pcluster>,
+        state: &mut State,
+        extent: &ZExtent,
+    ) -> Result<ClusterMode> {
+        let link = Link(pcluster.clone());
+        let claimed = self.chain.claim(&link, &mut state.seat);
+        let mut mode = claimed.map_err(|_| ENOMEM)?;
+        if mode == ClusterMode::Hooked {
+            self.round += 1;
         }
-        (from - first) as usize..(to.max(from) - first) as usize
+        if mode.ours() {
+            state.begin(pcluster.pages(self.shared.block))?;
+            if self.wants_cache(extent) {
+                state.allocate_cache();
+            }
+            if state.is_cached() || pcluster.inline.is_some() {
+                mode = ClusterMode::FollowedNoInplace;
+            }
+        }
+        self.shared.stats.add(Event::from(mode), 1);
+        Ok(mode)
     }
 
     /// A pcluster of its own for data among the metadata.
@@ -347,7 +365,7 @@ impl<'a> Reader<'a> {
         let mut meta = super_block::meta(self.inode.super_block(), source)?;
         let len = cluster.len as usize;
         if !self.chain.is_empty() && !meta.is_ready(cluster.pa, len) {
-            self.submit(Way::Background)?;
+            self.let_go()?;
         }
         let mut bytes = KVec::from_elem(0u8, len, GFP_KERNEL)?;
         meta.read(cluster.pa, &mut bytes).inspect_err(|e| {
