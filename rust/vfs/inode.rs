@@ -163,6 +163,7 @@ impl<T: FileSystem> Inode<T> {
             } else {
                 core::ptr::null_mut()
             })
+            .nested()
         }
     }
 }

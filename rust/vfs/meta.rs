@@ -48,6 +48,8 @@ enum Origin<'a> {
 /// a buffer of this kind is for: make one an operation, and drop it with the operation.
 pub struct MetaReader<'a> {
     origin: Origin<'a>,
+    /// Reading it is reading a file, which may have to wait for further reads.
+    nested: bool,
     folio: Option<Cached>,
     _p: PhantomData<&'a ()>,
 }
@@ -114,14 +116,22 @@ impl<'a> MetaReader<'a> {
     pub(crate) unsafe fn of_mapping(mapping: *mut bindings::address_space) -> Self {
         Self {
             origin: Origin::Mapping(mapping),
+            nested: false,
             folio: None,
             _p: PhantomData,
         }
     }
 
+    /// Says that the mapping is that of a file of the filesystem itself.
+    pub(crate) fn nested(mut self) -> Self {
+        self.nested = true;
+        self
+    }
+
     pub(crate) fn of_file(file: &'a BackingFile) -> Self {
         Self {
             origin: Origin::File(file),
+            nested: false,
             folio: None,
             _p: PhantomData,
         }
@@ -177,15 +187,13 @@ impl<'a> MetaReader<'a> {
         })
     }
 
-    /// Whether reading `len` bytes from `pos` on needs no reading of another page cache than that of
-    /// a device or file, as far as it can be told beforehand. Does not sleep.
+    /// Whether `len` bytes from `pos` on can be read without waiting for a file of the filesystem
+    /// itself, as far as it can be told beforehand. Does not sleep.
     pub fn is_ready(&self, pos: u64, len: usize) -> bool {
-        let Origin::Mapping(mapping) = self.origin else {
-            return true;
+        let mapping = match self.origin {
+            Origin::Mapping(mapping) if self.nested && !mapping.is_null() && len != 0 => mapping,
+            _ => return true,
         };
-        if mapping.is_null() || len == 0 {
-            return true;
-        }
         if let Some(c) = &self.folio {
             if (c.start..c.end).contains(&pos) && len as u64 <= c.end - pos {
                 return true;
