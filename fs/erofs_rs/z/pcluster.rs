@@ -180,7 +180,7 @@ pub(crate) struct State {
     slots: KVec<Slot>,
     /// How many of them are kept.
     kept: usize,
-    /// In-place pages are looked for below this slot.
+    /// In-place pages are looked for below this slot; there are as many.
     below: usize,
     /// How many bytes are to be decoded.
     pub(crate) length: u32,
@@ -341,17 +341,16 @@ pub(crate) struct Request {
 }
 
 impl State {
-    /// Begins a round: makes a place for each of `pages`. `ENOMEM`.
+    /// Begins a round, of an idle pcluster: makes a place for each of `pages`. `ENOMEM`.
     pub(crate) fn begin(&mut self, pages: usize) -> Result {
+        if self.slots.len() != pages {
+            let mut slots = KVec::with_capacity(pages, GFP_KERNEL)?;
+            for _ in 0..pages {
+                slots.push(Slot::Empty, GFP_KERNEL)?;
+            }
+            self.slots = slots;
+        }
         self.below = pages;
-        if self.slots.len() == pages {
-            return Ok(());
-        }
-        let mut slots = KVec::with_capacity(pages, GFP_KERNEL)?;
-        for _ in 0..pages {
-            slots.push(Slot::Empty, GFP_KERNEL)?;
-        }
-        self.slots = slots;
         Ok(())
     }
 
@@ -381,7 +380,7 @@ impl State {
     /// Whether a page could take in compressed data of `coding`.
     pub(crate) fn has_room(&self, coding: Coding) -> bool {
         (coding.algorithm().is_some() || self.slots.len() <= 1)
-            && self.slots[..self.below.min(self.slots.len())]
+            && self.slots[..self.below]
                 .iter()
                 .any(|s| matches!(s, Slot::Empty))
     }
@@ -515,6 +514,7 @@ impl State {
             return None;
         }
         self.orphan = true;
+        self.below = 0;
         let kept = core::mem::replace(&mut self.kept, 0);
         Some((kept, core::mem::take(&mut self.slots)))
     }

@@ -341,6 +341,9 @@ impl<'a> Reader<'a> {
         state: &mut State,
         extent: &ZExtent,
     ) -> Result<ClusterMode> {
+        if !state.seat.is_taken() {
+            state.begin(pcluster.pages(self.shared.block))?;
+        }
         let link = Link(pcluster.clone());
         let claimed = self.chain.claim(&link, &mut state.seat);
         let mut mode = claimed.map_err(|_| ENOMEM)?;
@@ -348,7 +351,6 @@ impl<'a> Reader<'a> {
             self.round += 1;
         }
         if mode.ours() {
-            state.begin(pcluster.pages(self.shared.block))?;
             if self.wants_cache(extent) {
                 state.allocate_cache();
             }
