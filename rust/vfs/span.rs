@@ -23,7 +23,7 @@ use kernel::{
 compile_error!("pages are expected to have an address");
 
 /// So many pages are listed without allocating.
-const INLINE: usize = 32;
+const INLINE: usize = 8;
 
 /// How often address space is looked for.
 const TRIES: usize = 3;

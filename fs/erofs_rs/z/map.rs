@@ -36,7 +36,7 @@ use vfs::{
 };
 
 /// How much of a table is looked at in one go, in bytes.
-const WINDOW: usize = 256;
+const WINDOW: usize = 64;
 
 /// What is remembered of a compressed file.
 pub(crate) struct Known {
@@ -90,49 +90,49 @@ impl<'a> Mapper<'a> {
         if let Some(hole) = zmap::behind_end(info, la) {
             return Ok(Some(hole));
         }
+        let new;
         let header = match info.known.header.as_ref() {
-            Some(header) => *header,
+            Some(header) => header,
             None => {
                 let mut lookup = HeaderLookup::new(format, info).map_err(|e| self.fault(e))?;
-                let header = self.run(may_wait, &mut lookup, |l| l.wanted(), |l, b| l.feed(b))?;
-                let Some(header) = header else {
+                let feed = |l: &mut HeaderLookup, bytes: &[u8]| l.feed(bytes);
+                let Some(header) = self.run(may_wait, &mut lookup, HeaderLookup::wanted, feed)?
+                else {
                     return Ok(None);
                 };
                 info.known.header.populate(header);
-                header
+                new = header;
+                &new
             }
         };
-        let plan = Lookup::new(format, info, &header, la, want).map_err(|e| self.fault(e))?;
-        match plan {
-            Plan::Extent(extent) => Ok(Some(extent)),
-            Plan::Lookup(lookup) if header.is_summed() => self.sum(lookup, may_wait),
-            Plan::Lookup(mut lookup) => {
-                self.run(may_wait, &mut lookup, |l| l.wanted(), |l, b| l.feed(b))
+        // Lookups are large, so they stay where they are.
+        let mut plan = Lookup::new(format, info, header, la, want);
+        match &mut plan {
+            Ok(Plan::Extent(extent)) => Ok(Some(*extent)),
+            Ok(Plan::Lookup(lookup)) if header.is_summed() => self.sum(lookup, may_wait),
+            Ok(Plan::Lookup(lookup)) => {
+                self.run(may_wait, lookup, Lookup::wanted, |l, bytes| l.feed(bytes))
             }
+            Err(e) => Err(self.fault(*e)),
         }
     }
 
     /// A lookup in a table of sizes, with the help of what was summed up before.
-    fn sum(&mut self, lookup: Lookup, may_wait: bool) -> Result<Option<ZExtent>> {
+    fn sum(&mut self, lookup: &mut Lookup, may_wait: bool) -> Result<Option<ZExtent>> {
         let known = self.inode.data().known.checkpoints()?;
         let resumed = lookup.resume(&known.lock());
-        let mut lookup = resumed.map_err(|e| self.fault(e))?;
-        self.run(
-            may_wait,
-            &mut lookup,
-            |l| l.wanted(),
-            |lookup, bytes| {
-                let fed = lookup.feed(bytes);
-                if let Some(new) = lookup.checkpoint() {
-                    let mut kept = known.lock();
-                    // It is no error if there is no memory: it is summed up again then.
-                    if new.index == kept.len() as u64 {
-                        let _ = kept.push(new.pa, GFP_KERNEL);
-                    }
+        *lookup = resumed.map_err(|e| self.fault(e))?;
+        self.run(may_wait, lookup, Lookup::wanted, |lookup, bytes| {
+            let fed = lookup.feed(bytes);
+            if let Some(new) = lookup.checkpoint() {
+                let mut kept = known.lock();
+                // It is no error if there is no memory: it is summed up again then.
+                if new.index == kept.len() as u64 {
+                    let _ = kept.push(new.pa, GFP_KERNEL);
                 }
-                fed
-            },
-        )
+            }
+            fed
+        })
     }
 
     /// Feeds a lookup until it has a result.
@@ -147,15 +147,14 @@ impl<'a> Mapper<'a> {
         loop {
             let area = wanted(lookup);
             let bytes = &mut buffer[..WINDOW.min(area.len as usize)];
-            let mut meta = match self.meta.take() {
+            let meta = match &mut self.meta {
                 Some(meta) => meta,
-                None => super_block::meta(self.inode.super_block(), area.source)?,
+                none => none.insert(super_block::meta(self.inode.super_block(), area.source)?),
             };
             if !may_wait && !meta.is_ready(area.pos, bytes.len()) {
                 return Ok(None);
             }
             meta.read(area.pos, bytes)?;
-            self.meta = Some(meta);
             if let Some(found) = feed(lookup, bytes).map_err(|e| self.fault(e))? {
                 return Ok(Some(found));
             }
