@@ -129,6 +129,8 @@ struct Job {
     dst: *mut u8,
     dst_len: usize,
     partial: bool,
+    /// The output's memory was used for nothing else since it was allocated.
+    clean: bool,
 }
 
 /// Decodes one algorithm. While it lives, at least one context for it does.
@@ -195,6 +197,8 @@ impl Decoder {
             dst: to.as_ptr().wrapping_add(output.offset()),
             dst_len: output.len(),
             partial: request.partial,
+            // What is in pages of the output is at worst the input, which the reader may see.
+            clean: !output.is_reused(),
         };
         match self.algorithm {
             Algorithm::Lz4 => lz4::decode(&job)?,

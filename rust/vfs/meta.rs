@@ -91,22 +91,38 @@ unsafe fn read_folio(mapping: *mut bindings::address_space, pos: u64) -> Result<
     Ok(FolioRef(folio))
 }
 
-/// The folio of `mapping` with page `index`, if there is one.
+impl Cached {
+    /// # Safety
+    ///
+    /// The folio is of a mapping, and so keeps its place while it is referenced.
+    unsafe fn new(folio: FolioRef) -> Result<Self> {
+        // SAFETY: the folio is referenced.
+        let (start, size) = unsafe {
+            (
+                helpers::folio_pos(folio.0.as_ptr()) as u64,
+                helpers::folio_size(folio.0.as_ptr()) as u64,
+            )
+        };
+        let end = start.checked_add(size).ok_or(EIO)?;
+        Ok(Self { folio, start, end })
+    }
+}
+
+/// The folio of `mapping` with page `index`, if there is one that is uptodate.
 ///
 /// # Safety
 ///
 /// `mapping` is live.
-unsafe fn find_folio(mapping: *mut bindings::address_space, index: u64) -> Option<FolioRef> {
+unsafe fn find_folio(mapping: *mut bindings::address_space, index: u64) -> Option<Cached> {
     // SAFETY: as the contract says.
     let folio = unsafe { helpers::filemap_get_folio(mapping, usize::try_from(index).ok()?) };
-    from_ptr(folio, ENOENT).ok().map(FolioRef)
-}
-
-/// Whether the current task is to die (`fatal_signal_pending`), so that what takes long had better
-/// end.
-pub fn is_killed() -> bool {
-    // SAFETY: only looks at the current task.
-    unsafe { helpers::fatal_signal_pending() }
+    let folio = FolioRef(from_ptr(folio, ENOENT).ok()?);
+    // SAFETY: it is referenced, and of the mapping.
+    unsafe {
+        helpers::folio_test_uptodate(folio.0.as_ptr())
+            .then(|| Cached::new(folio))?
+            .ok()
+    }
 }
 
 impl<'a> MetaReader<'a> {
@@ -188,24 +204,18 @@ impl<'a> MetaReader<'a> {
     }
 
     /// Whether `len` bytes from `pos` on can be read without waiting for a file of the filesystem
-    /// itself, as far as it can be told beforehand. Does not sleep.
-    pub fn is_ready(&self, pos: u64, len: usize) -> bool {
+    /// itself: they are in one page, which is kept until they are read. Does not sleep.
+    pub fn is_ready(&mut self, pos: u64, len: usize) -> bool {
         let mapping = match self.origin {
-            Origin::Mapping(mapping) if self.nested && !mapping.is_null() && len != 0 => mapping,
+            Origin::Mapping(mapping) if self.nested && !mapping.is_null() => mapping,
             _ => return true,
         };
-        if let Some(c) = &self.folio {
-            if (c.start..c.end).contains(&pos) && len as u64 <= c.end - pos {
-                return true;
-            }
-        }
-        let last = pos.saturating_add(len as u64 - 1) >> PAGE_SHIFT;
-        (pos >> PAGE_SHIFT..=last).all(|index| {
+        let holds = |c: &Cached| c.start <= pos && len as u64 <= c.end.saturating_sub(pos);
+        if !self.folio.as_ref().is_some_and(holds) {
             // SAFETY: the mapping is live by the contract of `of_mapping`.
-            let folio = unsafe { find_folio(mapping, index) };
-            // SAFETY: the folio is referenced.
-            folio.is_some_and(|f| unsafe { helpers::folio_test_uptodate(f.0.as_ptr()) })
-        })
+            self.folio = unsafe { find_folio(mapping, pos >> PAGE_SHIFT) };
+        }
+        self.folio.as_ref().is_some_and(holds)
     }
 
     /// Calls `copy` with each folio that holds bytes of the `len` from `pos` on, the offset in it,
@@ -228,13 +238,7 @@ impl<'a> MetaReader<'a> {
                 Some(cached) if (cached.start..cached.end).contains(&at) => cached,
                 // SAFETY: the mapping is live by the contract of `of_mapping`; the folio keeps its
                 // place while it is referenced.
-                _ => unsafe {
-                    let folio = read_folio(mapping, at)?;
-                    let start = helpers::folio_pos(folio.0.as_ptr()) as u64;
-                    let size = helpers::folio_size(folio.0.as_ptr()) as u64;
-                    let end = start.checked_add(size).ok_or(EIO)?;
-                    Cached { folio, start, end }
-                },
+                _ => unsafe { Cached::new(read_folio(mapping, at)?)? },
             };
             let offset = (at - cached.start) as usize;
             let n = ((cached.end - at) as usize).min(len - done);

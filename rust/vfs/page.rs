@@ -60,7 +60,14 @@ impl Alloc {
 /// # Invariants
 ///
 /// The flags are those to be restored. It stays with the task that made it.
-pub(crate) struct Scope(Option<u32>, PhantomData<*mut ()>);
+pub struct Scope(Option<u32>, PhantomData<*mut ()>);
+
+impl Scope {
+    /// Nothing that this task allocates from now on waits for I/O, or for a filesystem.
+    pub fn no_io() -> Self {
+        Alloc::NoIo.scope()
+    }
+}
 
 impl Drop for Scope {
     fn drop(&mut self) {

@@ -62,6 +62,7 @@ pub mod shrinker;
 mod span;
 pub mod super_block;
 pub mod sysfs;
+pub mod task;
 #[cfg(CONFIG_KUNIT = "y")]
 mod tests;
 pub mod trace;

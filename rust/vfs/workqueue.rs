@@ -108,19 +108,41 @@ impl Queue {
 
     /// Has `work` done. Any context; does not sleep.
     pub fn push<T: Run>(&self, work: Pin<UniqueArc<Work<T>>>) {
-        let item = Arc::into_raw(Arc::from(work));
-        // SAFETY: there is one reference to the item, ours, and it stays where it is. So it is not
-        // queued, and is now; the reference comes back in `run`, once. The queue lives until then,
-        // as its owner waits for it.
-        unsafe {
-            let work = Opaque::cast_into(&raw const (*item).work);
-            helpers::init_work(work, Some(run::<T>));
-            bindings::queue_work_on(
-                bindings::wq_misc_consts_WORK_CPU_UNBOUND as i32,
-                self.0.as_ptr(),
-                work,
-            );
+        // SAFETY: the queue is live, and its owner waits for what is on it.
+        unsafe { queue(self.0, work) };
+    }
+
+    /// Has `work` done by the queue that it says, which it may itself keep alive; none is dropped.
+    /// Any context; does not sleep.
+    pub fn push_to_own<T: Run>(
+        work: Pin<UniqueArc<Work<T>>>,
+        own: impl FnOnce(&T) -> Option<&Self>,
+    ) {
+        if let Some(raw) = own(&work).map(|queue| queue.0) {
+            // SAFETY: the work has the queue, or who has it waits for what is on it.
+            unsafe { queue(raw, work) };
         }
+    }
+}
+
+/// Queues `work`.
+///
+/// # Safety
+///
+/// The queue lives until the work is done, or as long as the work.
+unsafe fn queue<T: Run>(queue: NonNull<bindings::workqueue_struct>, work: Pin<UniqueArc<Work<T>>>) {
+    let item = Arc::into_raw(Arc::from(work));
+    // SAFETY: there is one reference to the item, ours, and it stays where it is. So it is not
+    // queued, and is now; the reference comes back in `run`, once. The queue lives until then, by
+    // the contract.
+    unsafe {
+        let work = Opaque::cast_into(&raw const (*item).work);
+        helpers::init_work(work, Some(run::<T>));
+        bindings::queue_work_on(
+            bindings::wq_misc_consts_WORK_CPU_UNBOUND as i32,
+            queue.as_ptr(),
+            work,
+        );
     }
 }
 

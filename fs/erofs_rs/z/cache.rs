@@ -30,6 +30,9 @@ use vfs::shrinker::{
 impl Shared {
     /// A pcluster that kept `before` pages keeps `now`.
     pub(super) fn count_kept(&self, before: usize, now: usize) {
+        if before == now {
+            return;
+        }
         // Wraps where it gets less: the sum never does.
         self.kept
             .fetch_add(now.wrapping_sub(before) as isize, Relaxed);
@@ -40,7 +43,11 @@ impl Shared {
     pub(super) fn free(&self, from: Cursor, pages: usize) -> (usize, Option<Cursor>) {
         let mut freed = 0;
         let mut at = from;
-        while freed < pages {
+        // Most may be in use.
+        let mut steps = pages.saturating_mul(8).saturating_add(128);
+        while freed < pages && steps > 0 {
+            steps -= 1;
+            vfs::task::cond_resched();
             let Some((pcluster, next)) = self.table.next(at) else {
                 return (freed, None);
             };

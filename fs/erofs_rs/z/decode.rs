@@ -28,7 +28,8 @@ use vfs::{
     },
     page::{
         Alloc,
-        Pool, //
+        Pool,
+        Scope, //
     }, //
 };
 
@@ -49,8 +50,16 @@ fn end(wanted: KVec<Wanted>, result: Result) {
 
 impl Shared {
     /// Decodes `pcluster`, which is read, or could not be if `read` says so, and ends all that waits
-    /// for it. May sleep.
-    pub(super) fn decode(&self, pcluster: &Arc<Pcluster>, read: Result, pool: &mut Pool) -> Result {
+    /// for it. An error is given to the reader that asked for it, `who`. May sleep.
+    pub(super) fn decode(
+        &self,
+        pcluster: &Arc<Pcluster>,
+        read: Result,
+        pool: &mut Pool,
+        who: usize,
+    ) -> Result {
+        // Reclaim may wait for folios that this is to end.
+        let _scope = Scope::no_io();
         let mut state = pcluster.state.lock();
         let mut wanted = core::mem::take(&mut state.wanted);
         let read = state.failed.map_or(read, Err);
@@ -60,6 +69,7 @@ impl Shared {
             Err(e) => Err(e),
         };
         let (eager, length) = (state.eager, state.length);
+        let asked = state.asker == Some(who);
         // What was read is kept even if it does not decode: it would be no better the next time.
         let (before, now) = state.finish(read.is_ok(), pool);
         self.count_kept(before, now);
@@ -83,7 +93,11 @@ impl Shared {
             }
         }
         end(wanted, result);
-        result
+        if asked {
+            result
+        } else {
+            Ok(())
+        }
     }
 
     /// Fills all of `wanted`.

@@ -158,7 +158,7 @@ impl<'a> Mapper<'a> {
             if let Some(found) = feed(lookup, bytes).map_err(|e| self.fault(e))? {
                 return Ok(Some(found));
             }
-            if vfs::meta::is_killed() {
+            if vfs::task::is_killed() {
                 return Err(EINTR);
             }
         }

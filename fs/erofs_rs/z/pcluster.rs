@@ -56,13 +56,6 @@ impl Key {
         len: 0,
         coding: Coding::Shifted,
     };
-
-    /// Before every key that is behind this one. Lengths end far below the largest number.
-    pub(crate) fn successor(mut self) -> Self {
-        self.len += 1;
-        self.coding = Coding::Shifted;
-        self
-    }
 }
 
 /// A pcluster. It lives as long as a chain, a reader or the table has it.
@@ -176,6 +169,8 @@ pub(crate) struct State {
     pub(crate) seat: Seat<Kernel>,
     /// What this round is for. Empty while nobody claims it.
     pub(crate) wanted: KVec<Wanted>,
+    /// How many parts are lent, and will be back when it is decoded.
+    lent: usize,
     /// The compressed pages in order.
     slots: KVec<Slot>,
     /// How many of them are kept.
@@ -190,6 +185,8 @@ pub(crate) struct State {
     pub(crate) partial: bool,
     /// Somebody waits, so that memory must be found.
     pub(crate) eager: bool,
+    /// Which reader is told of an error.
+    pub(crate) asker: Option<usize>,
     /// It could not be read.
     pub(crate) failed: Option<Error>,
     /// It was taken out of the table, so it keeps nothing.
@@ -220,6 +217,7 @@ impl Pcluster {
                 state <- new_mutex!(State {
                     seat: Seat::new(),
                     wanted: KVec::new(),
+                    lent: 0,
                     slots: KVec::new(),
                     kept: 0,
                     below: 0,
@@ -227,6 +225,7 @@ impl Pcluster {
                     page_offset: 0,
                     partial: true,
                     eager: false,
+                    asker: None,
                     failed: None,
                     orphan: inline.is_some(),
                 }),
@@ -244,9 +243,10 @@ impl Pcluster {
         page_end: u64,
     ) -> (FolioPart, Option<Loan>) {
         let end = part.pos() + part.len() as u64;
+        let len = (page_end - end) as u32;
         let mut state = self.state.lock();
-        let wanted = &mut state.wanted;
-        let next = |w: &Wanted| w.part.pos() == end && w.loan.is_none();
+        let State { wanted, lent, .. } = &mut *state;
+        let next = |w: &Wanted| w.part.pos() == end && w.len() >= len;
         let Some(i) = wanted.iter().rposition(next) else {
             return (part, None);
         };
@@ -257,29 +257,30 @@ impl Pcluster {
         let Ok(theirs) = wanted.remove(i) else {
             return (part, None);
         };
-        let (at, donated) = (theirs.at, theirs.donated);
-        let mut keep = |part: FolioPart, at| {
-            let loan = None;
-            let w = Wanted {
-                part,
-                at,
-                donated,
-                loan,
-            };
-            let _ = wanted.push_within_capacity(w);
-        };
-        let (piece, rest) = theirs.part.split(page_end - end);
-        let len = piece.len() as u32;
+        let (piece, rest) = theirs.split(len as usize);
         if let Some(rest) = rest {
-            keep(rest, at + len);
+            let _ = wanted.push_within_capacity(rest);
         }
+        let Wanted {
+            part: piece,
+            at,
+            donated,
+            loan,
+        } = piece;
         match part.merge(piece) {
             Ok(part) => {
+                *lent += 1;
                 let owner = self.clone();
                 (part, Some(Loan { owner, at, len }))
             }
             Err((part, piece)) => {
-                keep(piece, at);
+                let piece = Wanted {
+                    part: piece,
+                    at,
+                    donated,
+                    loan,
+                };
+                let _ = wanted.push_within_capacity(piece);
                 (part, None)
             }
         }
@@ -294,6 +295,7 @@ impl Pcluster {
             donated: false,
             loan: None,
         };
+        state.lent = state.lent.saturating_sub(1);
         // Otherwise it fails, as it is dropped.
         if state.seat.is_taken() {
             let _ = state.wanted.push(w, GFP_KERNEL);
@@ -338,6 +340,8 @@ pub(crate) struct Request {
     pub(crate) exclusive: Range<usize>,
     /// Somebody waits.
     pub(crate) eager: bool,
+    /// Who is told of an error, if anyone.
+    pub(crate) asker: Option<usize>,
 }
 
 impl State {
@@ -421,6 +425,7 @@ impl State {
             self.partial = false;
         }
         self.eager |= request.eager;
+        self.asker = request.asker.or(self.asker);
         Ok(())
     }
 
@@ -459,13 +464,18 @@ impl State {
         }
     }
 
+    /// Whether nobody waits for it, as there was no memory to.
+    pub(crate) fn is_unwanted(&self) -> bool {
+        self.wanted.is_empty() && self.lent == 0
+    }
+
     /// The owner could not have all pages read.
     pub(crate) fn fail(&mut self, error: Error) {
         self.failed = Some(error);
     }
 
     /// Page `i`, if it is to be read.
-    pub(crate) fn to_read(&mut self, i: usize) -> Option<Lent> {
+    pub(crate) fn lend_unread(&mut self, i: usize) -> Option<Lent> {
         match self.slots.get_mut(i)? {
             Slot::Empty | Slot::Cached { uptodate: true, .. } => None,
             Slot::Cached { page, .. } => Some(Lent::Page(page.lend())),
@@ -502,6 +512,7 @@ impl State {
         self.length = 0;
         self.partial = true;
         self.eager = false;
+        self.asker = None;
         self.failed = None;
         self.seat.release();
         (before, self.kept)

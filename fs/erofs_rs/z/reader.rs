@@ -39,6 +39,7 @@ use erofs_format::{
     meta::Source,
     zmap::{
         Cluster,
+        Coding,
         Want,
         ZExtent,
         ZPlace, //
@@ -76,12 +77,13 @@ impl Operations for Decoded {
         let index = folio.pos() >> PAGE_SHIFT;
         let range = folio.range();
         let mut reader = Reader::new(inode, range.start, false)?;
-        reader.read_behind(range.start + PAGE_SIZE as u64 - 1, None);
+        reader.read_behind(range.end - 1, None);
+        reader.asked = true;
         let scanned = reader.scan(folio);
+        reader.asked = false;
         reader.read_before();
-        let result = reader
-            .submit(Way::of_read(inode.super_block().data()))
-            .and(scanned);
+        reader.submit(Way::of_read(inode.super_block().data()));
+        let result = scanned.and(reader.result);
         if let Err(e) = result {
             if e != EINTR {
                 let (sb, nid) = (inode.super_block(), inode.data().nid.0);
@@ -117,8 +119,7 @@ impl Operations for Decoded {
         reader.read_before();
         let len = window.end - window.start;
         let way = Way::of_readahead(inode.super_block().data(), len);
-        // Whoever needs what could not be read reads it again, and hears of it then.
-        let _ = reader.submit(way);
+        reader.submit(way);
     }
 }
 
@@ -133,12 +134,16 @@ pub(super) struct Reader<'a> {
     packed: Option<MetaReader<'a>>,
     /// Where the file is read from on.
     start: u64,
-    /// The extent around the last byte that was looked at; what is above `cut` is done.
+    /// The extent around the last byte that was looked at.
     extent: Option<ZExtent>,
     /// Its pcluster.
     claim: Option<Claim>,
     /// Counts what took away the chain.
     round: u32,
+    /// The folio that is scanned is the one that was asked for.
+    asked: bool,
+    /// The first error of it.
+    pub(super) result: Result,
 }
 
 struct Claim {
@@ -179,6 +184,8 @@ impl<'a> Reader<'a> {
             extent: None,
             claim: None,
             round: 0,
+            asked: false,
+            result: Ok(()),
         })
     }
 
@@ -196,15 +203,20 @@ impl<'a> Reader<'a> {
                 self.extent = Some(extent);
                 return Ok(extent);
             }
-            self.let_go()?;
+            self.let_go();
         }
     }
 
     /// Submits what was claimed so far: what comes next may have to wait for it.
-    fn let_go(&mut self) -> Result {
+    fn let_go(&mut self) {
         self.claim = None;
         self.round += 1;
-        self.submit(Way::Background)
+        self.submit(Way::Background);
+    }
+
+    /// Tells readers apart while they live.
+    pub(super) fn id(&self) -> usize {
+        core::ptr::from_ref(self).addr()
     }
 
     /// Sees to it that all of `folio` is read; what was claimed for it is still to be submitted. The
@@ -269,7 +281,7 @@ impl<'a> Reader<'a> {
         };
         let len = part.len();
         if !self.chain.is_empty() && !meta.is_ready(pos, len) {
-            self.let_go()?;
+            self.let_go();
         }
         meta.read_to(pos, part, 0..len)?;
         self.packed = Some(meta);
@@ -308,11 +320,17 @@ impl<'a> Reader<'a> {
             la: extent.la,
             exclusive: 0..0,
             eager: !self.ahead,
+            asker: self.asked.then(|| self.id()),
             loan: None,
             part,
         };
+        // Data that has to be moved before it is decoded is better read elsewhere at once.
+        let in_place = match cluster.algorithm {
+            Coding::Lz4 => extent.full && !cluster.partial_ref,
+            coding => coding.algorithm().is_none(),
+        };
         // The rest of the last page belongs to who is decoded next.
-        if let Some(above) = above.filter(|a| a.round == self.round) {
+        if let Some(above) = above.filter(|a| in_place && a.round == self.round) {
             if mode == ClusterMode::Followed && state.has_room(cluster.algorithm) {
                 let end = request.part.pos() + request.part.len() as u64;
                 drop(state);
@@ -322,7 +340,7 @@ impl<'a> Reader<'a> {
                 state = pcluster.state.lock();
             }
         }
-        if mode.may_use_inplace() {
+        if in_place && mode.may_use_inplace() {
             request.exclusive = pages_of(&request.part);
         }
         let result = state.add(cluster.algorithm, request, &self.shared.stats);
@@ -367,7 +385,7 @@ impl<'a> Reader<'a> {
         let mut meta = super_block::meta(self.inode.super_block(), source)?;
         let len = cluster.len as usize;
         if !self.chain.is_empty() && !meta.is_ready(cluster.pa, len) {
-            self.let_go()?;
+            self.let_go();
         }
         let mut bytes = KVec::from_elem(0u8, len, GFP_KERNEL)?;
         meta.read(cluster.pa, &mut bytes).inspect_err(|e| {

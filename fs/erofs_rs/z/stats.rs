@@ -63,7 +63,9 @@ impl Stats {
     }
 
     pub(crate) fn add(&self, event: Event, n: u64) {
-        self.0[event as usize].fetch_add(n, Relaxed);
+        if n != 0 {
+            self.0[event as usize].fetch_add(n, Relaxed);
+        }
     }
 
     /// One `name value` a line.

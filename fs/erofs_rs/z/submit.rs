@@ -45,6 +45,7 @@ use vfs::{
     },
     super_block::DeviceId,
     workqueue::{
+        Queue,
         Run,
         Work, //
     }, //
@@ -77,7 +78,7 @@ impl Way {
     /// For a readahead of `len` bytes.
     pub(super) fn of_readahead(info: &SbInfo, len: u64) -> Self {
         match info.tunables.sync_decompress() {
-            SyncDecompress::ForceOn if len <= MAX_SYNC => Self::Wait,
+            SyncDecompress::Auto | SyncDecompress::ForceOn if len <= MAX_SYNC => Self::Wait,
             _ => Self::Background,
         }
     }
@@ -127,11 +128,11 @@ impl Chain {
         self.iter().next().is_none()
     }
 
-    /// Decodes all of it, in order. The first error.
-    fn decode(&mut self, shared: &Shared, read: Result, pool: &mut Pool) -> Result {
+    /// Decodes all of it, in order. The first error of what `who` asked for.
+    fn decode(&mut self, shared: &Shared, read: Result, pool: &mut Pool, who: usize) -> Result {
         let mut result = Ok(());
         for claim in &mut self.0 {
-            result = result.and(shared.decode(&claim.0, read, pool));
+            result = result.and(shared.decode(&claim.0, read, pool, who));
         }
         result
     }
@@ -175,15 +176,15 @@ impl Job {
         let Some(job) = Arc::into_unique_or_drop(this) else {
             return;
         };
-        let workers = match &job.then {
-            Then::Tell(waiter) => {
-                waiter.failed.store(job.read().is_err(), Relaxed);
-                waiter.done.complete_all();
-                return;
-            }
-            Then::Decode(_, shared) => shared.workers.clone(),
-        };
-        workers.push(job);
+        if let Then::Tell(waiter) = &job.then {
+            waiter.failed.store(job.read().is_err(), Relaxed);
+            waiter.done.complete_all();
+            return;
+        }
+        Queue::push_to_own(job, |job| match &job.then {
+            Then::Tell(_) => None,
+            Then::Decode(_, shared) => Some(&*shared.workers),
+        });
     }
 }
 
@@ -191,8 +192,8 @@ impl Run for Job {
     fn run(mut this: Pin<UniqueArc<Work<Self>>>) {
         let read = this.read();
         if let Then::Decode(chain, shared) = &mut this.as_mut().inner().get_mut().then {
-            // Whoever waits for the data hears of errors from its folio.
-            let _ = chain.decode(shared, read, &mut Pool::new());
+            // Whoever waits for the data hears of errors from its folio: nobody is at this address.
+            let _ = chain.decode(shared, read, &mut Pool::new(), 0);
         }
     }
 }
@@ -210,11 +211,11 @@ impl Waiter {
 }
 
 impl Reader<'_> {
-    /// Reads and decodes what was claimed, or sees to it. The first error of what is decoded when
-    /// this returns. May sleep.
-    pub(super) fn submit(&mut self, way: Way) -> Result {
+    /// Reads and decodes what was claimed, or sees to it. What could not be read of what was asked
+    /// for, as far as it is known when this returns, is in `result`. May sleep.
+    pub(super) fn submit(&mut self, way: Way) {
         if self.chain.is_empty() {
-            return Ok(());
+            return;
         }
         let mut chain = Chain(self.chain.take());
         let mut bypass = KVec::new();
@@ -235,17 +236,20 @@ impl Reader<'_> {
         match way {
             Way::Background => {
                 let read = self.read_for_worker(chain, pages);
-                self.decode_all(bypass).and(read)
+                self.decode_all(bypass);
+                self.result = self.result.and(read);
             }
             Way::Wait => {
                 let waiter = self.read_for_waiter(&chain, pages);
-                let bypassed = self.decode_all(bypass);
-                let waiter = waiter?;
-                waiter.done.wait_for_completion();
-                let failed = waiter.failed.load(Relaxed);
-                let read = if failed { Err(EIO) } else { Ok(()) };
-                let decoded = chain.decode(self.shared, read, &mut self.pool);
-                decoded.and(bypassed)
+                self.decode_all(bypass);
+                let who = self.id();
+                let decoded = waiter.and_then(|waiter| {
+                    waiter.done.wait_for_completion();
+                    let failed = waiter.failed.load(Relaxed);
+                    let read = if failed { Err(EIO) } else { Ok(()) };
+                    chain.decode(self.shared, read, &mut self.pool, who)
+                });
+                self.result = self.result.and(decoded);
             }
         }
     }
@@ -267,18 +271,23 @@ impl Reader<'_> {
         Ok(waiter)
     }
 
-    fn decode_all(&mut self, bypass: KVec<Arc<Pcluster>>) -> Result {
-        let mut result = Ok(());
+    fn decode_all(&mut self, bypass: KVec<Arc<Pcluster>>) {
+        let who = self.id();
         for pcluster in bypass {
-            result = result.and(self.shared.decode(&pcluster, Ok(()), &mut self.pool));
+            let decoded = self.shared.decode(&pcluster, Ok(()), &mut self.pool, who);
+            self.result = self.result.and(decoded);
         }
-        result
     }
 
     /// Finds pages for all of a pcluster that nobody gave. Whether nothing has to be read.
     fn prepare(&mut self, pcluster: &Pcluster) -> bool {
         let stats = &self.shared.stats;
         let mut state = pcluster.state.lock();
+        if state.is_unwanted() {
+            // There was no memory for it. No folio waits for the read, so there must be none.
+            state.fail(ENOMEM);
+            return true;
+        }
         let cached = pcluster.inline.is_some() || state.is_cached();
         if cached {
             stats.add(Event::Bypass, 1);
@@ -344,7 +353,7 @@ impl Reads<'_, '_> {
             let target = sb.target(device).ok_or(EIO)?;
             let room = self.pages.min(MAX_PAGES);
             let mut bio = PageBio::new(target, run.pos_of(i), room, self.job.clone())?;
-            if self.reader.ahead {
+            if self.reader.ahead && !pcluster.state.lock().eager {
                 bio.set_readahead();
             }
             self.pending = Some((device, bio));
@@ -358,7 +367,7 @@ impl Reads<'_, '_> {
     fn fill(&mut self, pcluster: &Pcluster, run: &Blocks, mut i: usize) -> Option<usize> {
         let mut state = pcluster.state.lock();
         while i * PAGE_SIZE < run.len {
-            if let Some(page) = state.to_read(i) {
+            if let Some(page) = state.lend_unread(i) {
                 let range = 0..PAGE_SIZE.min(run.len - i * PAGE_SIZE);
                 let Some((device, bio)) = &mut self.pending else {
                     return Some(i);

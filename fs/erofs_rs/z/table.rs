@@ -78,23 +78,21 @@ impl Table {
         drop(node);
     }
 
-    /// The first pcluster at or behind `from`, in the order of shards and keys; and where to go on.
-    pub(crate) fn next(&self, from: Cursor) -> Option<(Arc<Pcluster>, Cursor)> {
-        let mut at = from;
-        while let Some(shard) = self.shards.get(at.shard) {
-            let guard = shard.lock();
-            let found = guard
-                .cursor_lower_bound(&at.key)
-                .map(|cursor| cursor.current().1.clone());
-            drop(guard);
+    /// The next pcluster behind `at`, in the order of shards and keys.
+    pub(crate) fn next(&self, at: Cursor) -> Option<(Arc<Pcluster>, Cursor)> {
+        let mut from = at.key;
+        for number in at.shard..SHARDS {
+            let shard = self.shards.get(number)?.lock();
+            let cursor = shard.cursor_lower_bound(&from.unwrap_or(Key::FIRST));
+            let found = cursor.and_then(|cursor| match cursor.current() {
+                (key, _) if Some(*key) == from => Some(cursor.peek_next()?.1.clone()),
+                (_, first) => Some(first.clone()),
+            });
             if let Some(pcluster) = found {
-                at.key = pcluster.key.successor();
-                return Some((pcluster, at));
+                let key = Some(pcluster.key);
+                return Some((pcluster, Cursor { shard: number, key }));
             }
-            at = Cursor {
-                shard: at.shard + 1,
-                key: Key::FIRST,
-            };
+            from = None;
         }
         None
     }
@@ -104,12 +102,13 @@ impl Table {
 #[derive(Clone, Copy)]
 pub(crate) struct Cursor {
     shard: usize,
-    key: Key,
+    /// What was there last.
+    key: Option<Key>,
 }
 
 impl Cursor {
     pub(crate) const START: Self = Self {
         shard: 0,
-        key: Key::FIRST,
+        key: None,
     };
 }

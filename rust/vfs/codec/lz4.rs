@@ -34,7 +34,7 @@ pub(super) fn decode(job: &Job) -> Result<(), CodecError> {
     // before, which must not be somebody else's data.
     let done = unsafe {
         if job.partial {
-            if !helpers::want_init_on_alloc() {
+            if !(job.clean && helpers::want_init_on_alloc()) {
                 job.dst.write_bytes(0, job.dst_len);
             }
             bindings::LZ4_decompress_safe_partial(src, dst, len, wanted, wanted)

@@ -47,6 +47,7 @@ pub struct Output<'a> {
     len: usize,
     owned: Range<usize>,
     scratch: Pool,
+    reused: bool,
     pool: &'a mut Pool,
     alloc: Alloc,
     filled: bool,
@@ -68,6 +69,7 @@ impl<'a> Output<'a> {
             len,
             owned: offset..offset + len,
             scratch: Pool::new(),
+            reused: false,
             pool,
             alloc,
             filled: false,
@@ -89,6 +91,11 @@ impl<'a> Output<'a> {
     /// The number of pages.
     pub fn pages(&self) -> usize {
         self.pages.len()
+    }
+
+    /// Whether some of its own pages were used before.
+    pub(super) fn is_reused(&self) -> bool {
+        self.reused
     }
 
     pub(super) fn alloc(&self) -> Alloc {
@@ -154,6 +161,7 @@ impl<'a> Output<'a> {
     /// `ENOMEM`. After this, nothing can be shared with an input.
     pub fn prepare(&mut self) -> Result {
         for slot in self.pages.iter_mut().filter(|slot| slot.is_none()) {
+            self.reused |= !self.pool.is_empty();
             let page = self.pool.take(self.alloc)?;
             // INVARIANT: of `scratch`.
             *slot = Some(page.as_raw());

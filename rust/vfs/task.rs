@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The current task.
+//!
+//! C headers: [`include/linux/sched.h`](srctree/include/linux/sched.h)
+
+use crate::bindings::helpers;
+
+/// Whether it is to die (`fatal_signal_pending`), so that what takes long had better end.
+pub fn is_killed() -> bool {
+    // SAFETY: only looks at the current task.
+    unsafe { helpers::fatal_signal_pending() }
+}
+
+/// Lets others run, if it is time for that. May sleep.
+pub fn cond_resched() {
+    // SAFETY: for any context that may sleep.
+    unsafe { helpers::cond_resched() };
+}
