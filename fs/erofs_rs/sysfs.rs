@@ -59,9 +59,9 @@ pub(crate) const ATTRIBUTES: Files<Attribute<Erofs>> = Files::new(&[
 #[derive(Clone, Copy, Eq, PartialEq)]
 #[repr(u32)]
 pub(crate) enum SyncDecompress {
-    /// If somebody waits for it.
+    /// If somebody waits for it, and short readaheads.
     Auto,
-    /// Short readaheads, too.
+    /// As `Auto`.
     ForceOn,
     /// Never.
     ForceOff,

@@ -231,16 +231,6 @@ struct page *rust_vfs_folio_page(struct folio *folio, size_t n)
 	return folio_page(folio, n);
 }
 
-void rust_vfs_get_page(struct page *page)
-{
-	get_page(page);
-}
-
-void rust_vfs_put_page(struct page *page)
-{
-	put_page(page);
-}
-
 bool rust_vfs_folio_test_uptodate(const struct folio *folio)
 {
 	return folio_test_uptodate(folio);

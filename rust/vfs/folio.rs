@@ -143,6 +143,40 @@ unsafe fn private(folio: NonNull<bindings::folio>) -> *mut *mut c_void {
     }
 }
 
+/// What is known of the parts of `folio`.
+///
+/// # Safety
+///
+/// The folio is locked, and has parts.
+unsafe fn state(folio: &NonNull<bindings::folio>) -> &AtomicUsize {
+    // SAFETY: the folio is live while it is locked, and its parts only use the word this way.
+    unsafe { AtomicUsize::from_ptr(private(*folio).cast()) }
+}
+
+/// Ends one part of `folio`, and with the last one the folio.
+///
+/// # Safety
+///
+/// As for [`state`]; one that is counted is gone with this.
+unsafe fn end_once(folio: NonNull<bindings::folio>, good: bool) {
+    // SAFETY: by the contract.
+    let state = unsafe { state(&folio) };
+    if !good {
+        state.fetch_or(ERROR, Ordering::Relaxed);
+    }
+    // Release: what was written to this part is seen by who ends the folio; acquire: that it is.
+    let before = state.fetch_sub(PART, Ordering::AcqRel);
+    if before >= PART {
+        return;
+    }
+    // SAFETY: this was the last part, so the folio and its private data are all ours. It is locked,
+    // and not uptodate.
+    unsafe {
+        *private(folio) = core::ptr::null_mut();
+        bindings::folio_end_read(folio.as_ptr(), before & ERROR == 0);
+    }
+}
+
 impl FolioPart {
     /// # Safety
     ///
@@ -163,8 +197,8 @@ impl FolioPart {
     }
 
     fn state(&self) -> &AtomicUsize {
-        // SAFETY: the folio is live while it is locked, and its parts only use the word this way.
-        unsafe { AtomicUsize::from_ptr(private(self.folio).cast()) }
+        // SAFETY: by the invariants.
+        unsafe { state(&self.folio) }
     }
 
     /// Position of its first byte in the file.
@@ -187,12 +221,13 @@ impl FolioPart {
             return None;
         }
         // SAFETY: the folio is locked, and has that page.
-        let page = unsafe {
-            helpers::folio_get(self.folio.as_ptr());
-            helpers::folio_page(self.folio.as_ptr(), index)
-        };
-        // INVARIANT: the reference was just taken.
-        NonNull::new(page).map(FilePage)
+        let page = NonNull::new(unsafe { helpers::folio_page(self.folio.as_ptr(), index) })?;
+        self.state().fetch_add(PART, Ordering::Relaxed);
+        // INVARIANT: just counted.
+        Some(FilePage {
+            folio: self.folio,
+            page,
+        })
     }
 
     /// Splits off the rest behind the first `len` bytes, if there is any. 0 counts as 1, so that no
@@ -290,64 +325,51 @@ impl FolioPart {
     /// Ends the read of this part, and with the last part that of the folio.
     pub fn end(self, result: Result) {
         let this = ManuallyDrop::new(self);
-        this.end_once(result.is_ok());
-    }
-
-    /// To be called once, as the last thing.
-    fn end_once(&self, good: bool) {
-        let state = self.state();
-        if !good {
-            state.fetch_or(ERROR, Ordering::Relaxed);
-        }
-        // Release: what was written to this part is seen by who ends the folio; acquire: that it is.
-        let before = state.fetch_sub(PART, Ordering::AcqRel);
-        if before >= PART {
-            return;
-        }
-        // SAFETY: this was the last part, so the folio and its private data are all ours. It is
-        // locked, and not uptodate.
-        unsafe {
-            *private(self.folio) = core::ptr::null_mut();
-            bindings::folio_end_read(self.folio.as_ptr(), before & ERROR == 0);
-        }
+        // SAFETY: by the invariants; the count goes with this.
+        unsafe { end_once(this.folio, result.is_ok()) };
     }
 }
 
-/// A page of a folio that was being read when it was got, to be read into (in-place I/O). It keeps the
-/// memory, and gives no access to the bytes.
+/// A page of a locked folio, to be read into (in-place I/O). It gives no access to the bytes; while it
+/// is there the folio stays locked, even if all its parts have ended.
 ///
 /// # Invariants
 ///
-/// Has a reference to the folio of the page.
-pub struct FilePage(NonNull<bindings::page>);
+/// The folio is locked, `page` is one of its pages, and this is counted in `folio.private` as a part
+/// is.
+pub struct FilePage {
+    folio: NonNull<bindings::folio>,
+    page: NonNull<bindings::page>,
+}
 
-// SAFETY: references may be dropped by any thread.
+// SAFETY: as for `FolioPart`.
 unsafe impl Send for FilePage {}
 
 impl FilePage {
     pub(crate) fn as_raw(&self) -> NonNull<bindings::page> {
-        self.0
+        self.page
     }
 }
 
 impl Clone for FilePage {
     fn clone(&self) -> Self {
-        // SAFETY: by the invariant the folio is live.
-        unsafe { helpers::get_page(self.0.as_ptr()) };
-        // INVARIANT: the reference was just taken.
-        Self(self.0)
+        // SAFETY: by the invariants.
+        unsafe { state(&self.folio) }.fetch_add(PART, Ordering::Relaxed);
+        // INVARIANT: just counted.
+        Self { ..*self }
     }
 }
 
 impl Drop for FilePage {
     fn drop(&mut self) {
-        // SAFETY: by the invariant the reference is ours.
-        unsafe { helpers::put_page(self.0.as_ptr()) };
+        // SAFETY: by the invariants; the count goes with this.
+        unsafe { end_once(self.folio, true) };
     }
 }
 
 impl Drop for FolioPart {
     fn drop(&mut self) {
-        self.end_once(false);
+        // SAFETY: by the invariants; the count goes with this.
+        unsafe { end_once(self.folio, false) };
     }
 }

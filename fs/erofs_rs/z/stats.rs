@@ -23,7 +23,7 @@ pub(crate) enum Event {
     /// Pages of files that took in compressed data, and pages that had to be allocated for that.
     InplaceIo,
     InplaceIoRefused,
-    /// LZ4 pclusters that were decoded where they lay in their own output, or could not be.
+    /// Pclusters that were decoded where they lay in their own output, or could not be.
     InplaceDecompress,
     InplaceDecompressRefused,
     /// Compressed pages that were kept from an earlier read.
