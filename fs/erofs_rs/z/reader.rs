@@ -76,7 +76,7 @@ impl Operations for Decoded {
         trace::read_folio(inode, || folio.range(), false);
         let index = folio.pos() >> PAGE_SHIFT;
         let range = folio.range();
-        let mut reader = Reader::new(inode, range.start, false)?;
+        let mut reader = Reader::new(inode, shared(inode)?, range.start, false);
         reader.read_behind(range.end - 1, None);
         reader.asked = true;
         let scanned = reader.scan(folio);
@@ -96,9 +96,10 @@ impl Operations for Decoded {
     fn readahead(inode: &Inode<Erofs>, mut folios: Readahead<'_>) {
         trace::readahead(inode, || folios.range(), false);
         let window = folios.range();
-        let Ok(mut reader) = Reader::new(inode, window.start, true) else {
+        let Ok(shared) = shared(inode) else {
             return;
         };
+        let mut reader = Reader::new(inode, shared, window.start, true);
         reader.read_behind(window.end - 1, Some(&mut folios));
         // From the last to the first, as far as memory goes for a list of them.
         let mut list = KVec::new();
@@ -121,6 +122,11 @@ impl Operations for Decoded {
         let way = Way::of_readahead(inode.super_block().data(), len);
         reader.submit(way);
     }
+}
+
+/// What the compressed files of the mount have in common. `EUCLEAN` if there can be none.
+fn shared(inode: &Inode<Erofs>) -> Result<&Arc<Shared>> {
+    inode.super_block().data().compressed().ok_or(EUCLEAN)
 }
 
 /// One call of `read_folio` or `readahead`.
@@ -169,10 +175,9 @@ fn pages_of(part: &FolioPart) -> Range<usize> {
 }
 
 impl<'a> Reader<'a> {
-    /// For a file of an image that has compressed files: `EUCLEAN` if not.
-    pub(super) fn new(inode: &'a Inode<Erofs>, start: u64, ahead: bool) -> Result<Self> {
-        let shared = inode.super_block().data().compressed().ok_or(EUCLEAN)?;
-        Ok(Self {
+    #[inline(always)] // It is large, and is made where it stays.
+    fn new(inode: &'a Inode<Erofs>, shared: &'a Arc<Shared>, start: u64, ahead: bool) -> Self {
+        Self {
             inode,
             shared,
             chain: Chain::new(),
@@ -186,7 +191,7 @@ impl<'a> Reader<'a> {
             round: 0,
             asked: false,
             result: Ok(()),
-        })
+        }
     }
 
     /// Finds the extent of byte `pos`. Others may have to read for that what only this reader's
