@@ -16,7 +16,7 @@ IMAGE ?=
 # FS=erofs_rs|erofs: the driver that `make run` and `make shell` mount with
 FS ?= erofs_rs
 # MKFS_OPTIONS=...: of mkfs.erofs, for the image of the Debian root
-MKFS_OPTIONS ?=
+MKFS_OPTIONS ?= -zlz4hc -C65536 -Efragments,dedupe,ztailpacking
 # TESTS=...: arguments of pytest for `make test`, such as testing/test_vm.py or -k NAME
 TESTS ?= testing
 

@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Images of real data, made once: a Debian root, the kernel's source as a tree
 and as one tar, and a very large directory."""
+import hashlib
+import os
 import subprocess
 
 import images
 import lab
 
 ENTRIES = 100_000
+# Those of `make run`.
+COMPRESSED = "-zlz4hc -C65536 -Efragments,dedupe,ztailpacking"
 
 
-def debian():
-    """The image of `make run`, which makes it where it is missing."""
-    def made():
-        return sorted(images.CACHE.glob("debian-root-*.erofs"), key=lambda p: p.stat().st_mtime)
-    if not made():
-        p = subprocess.run(["tools/run", "check"], cwd=lab.TOP, capture_output=True, text=True)
-        assert made(), lab.tail(p.stdout + p.stderr)
-    return made()[-1]
+def debian(options=""):
+    """The image of `make run` with these options, which makes it where it is missing."""
+    path = images.CACHE / f"debian-root-{hashlib.sha256(f'{options}\n'.encode()).hexdigest()[:8]}.erofs"
+    if not path.exists():
+        p = subprocess.run(["tools/run", "check"], cwd=lab.TOP, env={**os.environ, "MKFS_OPTIONS": options},
+                           capture_output=True, text=True)
+        assert path.exists(), lab.tail(p.stdout + p.stderr)
+    return path
 
 
 def linux_tree():
@@ -54,6 +58,7 @@ def crowd():
 # name: image, treecmp options in `make test`, in `make test-full`
 SETS = {
     "debian-root": (debian, "--every 100 --jobs 2", "--jobs 2"),
+    "debian-root-compressed": (lambda: debian(COMPRESSED), "--every 100 --jobs 2", "--jobs 2"),
     "linux-tree": (linux_tree, "--every 1000 --jobs 2", "--every 10 --jobs 2"),
     "linux-tar-plain": (lambda: linux_tar("plain"), "--level quick", "--readers 2"),
     "linux-tar-chunked": (lambda: linux_tar("chunked"), "--level quick --limit 500000000", "--readers 2"),

@@ -10,6 +10,7 @@ import pytest
 
 import images
 import lab
+import zmutate
 
 # Of each path, the operations that it has.
 ANY = {"statfs", "statx", "xattrs"}
@@ -18,15 +19,24 @@ FILE = OPENED | {"read", "mmap", "direct"}
 PATHS = {
     "block": {"xattrs/one": FILE, "sizes/f0004097": FILE, "xattrs": OPENED | {"getdents"}, "links/good": ANY | {"readlink"}},
     "file": {"xattrs/one": FILE - {"direct"}, "xattrs": OPENED | {"getdents"}},
+    "z-block": {"text": FILE - {"direct"}, "shifted": FILE - {"direct"}, "dir/tail": FILE - {"direct"}},
+    "z-file": {"mixed": FILE - {"direct"}, "dir/tail": FILE - {"direct"}},
 }
+
+
+def image(source):
+    """Of the small compressed ones, that with fragments, deduplication and inline data."""
+    if source.startswith("z-"):
+        return next(s.image for s in zmutate.seeds() if s.name == "z-lz4hc-all")
+    return images.make(next(r for r in images.grid() if r.name == "xattr-prefix")).path
 
 
 @functools.cache
 def swept(source):
     """What treecmp says; the path and the operation of each sweep with its counts."""
-    image = images.make(next(r for r in images.grid() if r.name == "xattr-prefix")).path
-    what = {"block": "/dev/vdb", "file": image}[source]
-    run = lab.script("uml-debug", "faults.sh", what, "/dev/vdb", *PATHS[source], options=("--disk", image))
+    disk = image(source)
+    what = disk if source.endswith("file") else "/dev/vdb"
+    run = lab.script("uml-debug", "faults.sh", what, "/dev/vdb", *PATHS[source], options=("--disk", disk))
     found = re.findall(r"^(\w+) (?:/mnt/b/(\S+) )?faults (\d+) failed (\d+)$", run.out, re.M)
     return run, {(path, op): (int(faults), int(failed)) for op, path, faults, failed in found}
 
