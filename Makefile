@@ -65,6 +65,11 @@ test: ## Every test, one line each, and a total
 test-full: ## The expensive tests too
 	@$(MAKE) test TESTS='$(TESTS) -m ""'
 
+.PHONY: stress
+stress: ## Four processes on each of 11 compressed images, for an hour
+	@tools/module stock
+	@$(T) env EROFS_RS_STRESS=330 python3 -m pytest -n0 testing/test_stress.py
+
 .PHONY: bench
 bench: ## erofs_rs against C erofs: a table and a TSV
 	@tools/module stock

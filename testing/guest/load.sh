@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# Eight readers of each image, while the caches go, until each event that $1
-# names was counted: at most $2 rounds. Then the counters, summed over images.
+# Readers of each image, while the caches go, until each event that $1
+# names was counted: at most $2 rounds, of $3 readers. Then the counters, summed
+# over images.
 . "${0%/*}/lib.sh"
-events=$1 rounds=$2
-shift 2
+events=$1 rounds=$2 readers=$3
+shift 3
 
 # count IMAGE: adds what the driver counted of the mount at $b.
 count() {
@@ -21,7 +22,7 @@ missing() {
 	return 1
 }
 
-compare() { "$treecmp" --level reads --readers 8 --drop-caches --per-dir 25 $a $b; }
+compare() { "$treecmp" --level reads --readers $readers --drop-caches --per-dir 25 $a $b; }
 
 while [ "$rounds" -gt 0 ] && missing; do
 	rounds=$((rounds - 1))
