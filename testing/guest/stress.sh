@@ -6,10 +6,11 @@
 seconds=$1 program=$2 golden=$3
 shift 3
 
-# Four processes; what they did is counted, what they found wrong is shown.
+# Four processes; what they did is counted, what they found wrong is shown. They are killed:
+# what they print must be out by then.
 stress() {
 	mount_one "$peer" $b "" "$1" || return
-	timeout --preserve-status "$seconds" "$program" -l0 -p4 -s7 $b "$golden" >/run/did || return
+	timeout --preserve-status "$seconds" stdbuf -oL "$program" -l0 -p4 -s7 $b "$golden" >/run/did || return
 	echo "operations $(wc -l </run/did)"
 }
 
