@@ -12,7 +12,7 @@ import lab
 import zimages
 
 EVENTS = ("inflight", "hooked", "followed_noinplace", "followed", "inplace_io", "inplace_io_refused",
-          "inplace_decompress_refused", "cache_hits", "bypass", "bounce_pages")
+          "inplace_decompress", "inplace_decompress_refused", "cache_hits", "bypass", "bounce_pages")
 
 
 def image(*cell):
@@ -26,7 +26,7 @@ def loaded(bed):
     if bed == "uml-debug":
         return lab.script(bed, "load.sh", "hooked", 1, 8, image("lz4hc", "64K", "all"), timeout=1200)
     some = [image("lz4hc", "64K", "all"), image("lz4", "16K", "dedupe")]
-    return lab.script(bed, "load.sh", " ".join(EVENTS), 2, 8, *some, timeout=1500)
+    return lab.script(bed, "load.sh", " ".join(EVENTS), 6, 8, *some, timeout=1500)
 
 
 @lab.each_bed("load")
