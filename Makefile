@@ -66,7 +66,7 @@ test-full: ## The expensive tests too
 	@$(MAKE) test TESTS='$(TESTS) -m ""'
 
 .PHONY: stress
-stress: ## Four processes on each of 11 compressed images, for an hour
+stress: ## Four processes on each of 11 images, for an hour
 	@tools/module stock
 	@$(T) env EROFS_RS_STRESS=330 python3 -m pytest -n0 testing/test_stress.py
 

@@ -173,22 +173,6 @@ void rust_vfs_memcpy_to_folio(struct folio *folio, size_t offset, const char *fr
 	memcpy_to_folio(folio, offset, from, len);
 }
 
-/* memcpy_folio(), which the kernel does not have under a page: a loop over the pages. */
-void rust_vfs_copy_folio(struct folio *to, size_t to_offset, struct folio *from,
-			 size_t from_offset, size_t len)
-{
-	while (len) {
-		size_t n = min(len, PAGE_SIZE - offset_in_page(from_offset));
-		void *addr = kmap_local_folio(from, from_offset);
-
-		memcpy_to_folio(to, to_offset, addr, n);
-		kunmap_local(addr);
-		to_offset += n;
-		from_offset += n;
-		len -= n;
-	}
-}
-
 void rust_vfs_folio_zero_range(struct folio *folio, size_t start, size_t len)
 {
 	folio_zero_range(folio, start, len);
@@ -224,6 +208,11 @@ struct folio *rust_vfs_grab_folio_nowait(struct address_space *mapping, pgoff_t 
 struct folio *rust_vfs_filemap_get_folio(struct address_space *mapping, pgoff_t index)
 {
 	return filemap_get_folio(mapping, index);
+}
+
+bool rust_vfs_folio_test_private(const struct folio *folio)
+{
+	return folio_test_private(folio);
 }
 
 struct page *rust_vfs_folio_page(struct folio *folio, size_t n)

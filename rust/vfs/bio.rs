@@ -30,7 +30,7 @@ use kernel::{
 };
 
 /// Length of a sector, in bytes.
-pub(crate) const SECTOR: u64 = 512;
+const SECTOR: u64 = 512;
 
 /// What a read is from.
 #[derive(Clone, Copy)]
@@ -60,17 +60,126 @@ impl Completion for EndRead {
     fn complete((): (), _result: Result, _parts: Parts<'_>) {}
 }
 
+/// A bio that was not submitted yet, without a type for what it is for. Its owner ends it.
+///
+/// # Invariants
+///
+/// `bio` is ours; its `bi_end_io` may be called, once, with what `bi_private` is.
+pub(crate) struct Unsent<'a> {
+    bio: NonNull<bindings::bio>,
+    pos: u64,
+    target: Target<'a>,
+}
+
+impl<'a> Unsent<'a> {
+    /// Makes a read from byte `pos` of `target` on, for up to `segments` pieces. `EINVAL` if `pos` is
+    /// not at a sector of a device; `private` is dropped then. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// `end_io` takes a bio whose `bi_private` is a `P`, given away by [`ForeignOwnable`].
+    pub(crate) unsafe fn new<P: ForeignOwnable>(
+        target: Target<'a>,
+        pos: u64,
+        segments: usize,
+        end_io: unsafe extern "C" fn(*mut bindings::bio),
+        private: P,
+    ) -> Result<Self> {
+        let device = match target {
+            Target::Device(_) if pos % SECTOR != 0 => return Err(EINVAL),
+            Target::Device(device) => device.as_ptr(),
+            Target::File(_) => core::ptr::null_mut(),
+        };
+        let segments = segments.clamp(1, bindings::BIO_MAX_VECS as usize) as u16;
+        // SAFETY: the device is open for `'a`, for which the bio is not used longer, but where it is
+        // submitted; then the queue is not torn down before it ends.
+        let bio = unsafe { helpers::bio_alloc_read(device, segments) };
+        let bio = NonNull::new(bio).ok_or(ENOMEM)?;
+        // SAFETY: the bio is new and ours.
+        unsafe {
+            (*bio.as_ptr()).bi_iter.bi_sector = pos / SECTOR;
+            (*bio.as_ptr()).bi_end_io = Some(end_io);
+            (*bio.as_ptr()).bi_private = private.into_foreign();
+        }
+        // INVARIANT: as just set, and by the contract.
+        Ok(Self { bio, pos, target })
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut bindings::bio {
+        self.bio.as_ptr()
+    }
+
+    fn len(&self) -> u32 {
+        // SAFETY: the bio is ours.
+        unsafe { (*self.as_ptr()).bi_iter.bi_size }
+    }
+
+    /// Position behind the last byte that it reads so far.
+    pub(crate) fn end(&self) -> u64 {
+        self.pos.saturating_add(self.len().into())
+    }
+
+    /// Whether `len` bytes can be read: whole sectors of a device.
+    pub(crate) fn takes(&self, len: usize) -> bool {
+        matches!(self.target, Target::File(_)) || len as u64 % SECTOR == 0
+    }
+
+    /// Starts the read. A read of a file is over when this returns. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// The segments are writable memory, which is not used otherwise. This is the last that is done
+    /// with it.
+    pub(crate) unsafe fn submit(&self) {
+        match self.target {
+            // SAFETY: the bio is ours, complete, and goes to the block layer, which ends it once.
+            Target::Device(_) if self.len() != 0 => unsafe { bindings::submit_bio(self.as_ptr()) },
+            // SAFETY: by the contract; here and below this is the last that is done with it.
+            Target::Device(_) => unsafe { self.end_with(Ok(())) },
+            // SAFETY: as above.
+            Target::File(_) => unsafe { self.end_with(self.read_file()) },
+        }
+    }
+
+    /// Reads a file into the segments. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// The segments are writable memory, which is not used otherwise.
+    unsafe fn read_file(&self) -> Result {
+        let Target::File(file) = self.target else {
+            return Err(EIO);
+        };
+        // SAFETY: the bio is ours, and the contract.
+        unsafe { file.read_bio(self.pos, self.as_ptr()) }
+    }
+
+    /// Ends the bio without the block layer.
+    ///
+    /// # Safety
+    ///
+    /// This is the last that is done with it.
+    pub(crate) unsafe fn end_with(&self, result: Result) {
+        // SAFETY: the bio is ours and was not submitted. It goes to its `bi_end_io`.
+        unsafe {
+            let bio = self.as_ptr();
+            if let Err(e) = result {
+                (*bio).bi_status = bindings::errno_to_blk_status(e.to_errno());
+            }
+            bindings::bio_endio(bio);
+        }
+    }
+}
+
 /// A read that was not submitted yet. Dropping it completes it with `EIO`.
 ///
 /// # Invariants
 ///
-/// `bio` is ours. Its `bi_private` is a `C::Data`, its segments are parts of folios that were moved
-/// into it, and `last` is the folio of the last one.
+/// Its `bi_private` is a `C::Data`, its segments are parts of folios that were moved into it, and
+/// `last` is the folio of the last one.
 pub struct Bio<'a, C: Completion> {
-    bio: NonNull<bindings::bio>,
+    bio: Unsent<'a>,
     last: *mut bindings::folio,
-    pos: u64,
-    target: Target<'a>,
     _p: PhantomData<C>,
 }
 
@@ -84,46 +193,25 @@ impl<'a, C: Completion> Bio<'a, C> {
     /// Submit a bio before making the next: the reserve that makes this work when there is no
     /// memory has but few.
     pub fn new(target: Target<'a>, pos: u64, segments: usize, data: C::Data) -> Result<Self> {
-        let device = match target {
-            Target::Device(_) if pos % SECTOR != 0 => return Err(EINVAL),
-            Target::Device(device) => device.as_ptr(),
-            Target::File(_) => core::ptr::null_mut(),
-        };
-        let segments = segments.clamp(1, Self::MAX_SEGMENTS) as u16;
-        // SAFETY: the device is open for `'a`, for which the bio is not used longer, but where it is
-        // submitted; then the queue is not torn down before it ends.
-        let bio = unsafe { helpers::bio_alloc_read(device, segments) };
-        let bio = NonNull::new(bio).ok_or(ENOMEM)?;
-        // SAFETY: the bio is new and ours.
-        unsafe {
-            (*bio.as_ptr()).bi_iter.bi_sector = pos / SECTOR;
-            (*bio.as_ptr()).bi_end_io = Some(end_io::<C>);
-            (*bio.as_ptr()).bi_private = data.into_foreign();
-        }
+        // SAFETY: the end takes such a bio.
+        let bio = unsafe { Unsent::new(target, pos, segments, end_io::<C>, data)? };
         // INVARIANT: as just set; there is no segment yet.
         Ok(Self {
             bio,
             last: core::ptr::null_mut(),
-            pos,
-            target,
             _p: PhantomData,
         })
     }
 
-    fn len(&self) -> u32 {
-        // SAFETY: the bio is ours.
-        unsafe { (*self.bio.as_ptr()).bi_iter.bi_size }
-    }
-
     /// Position behind the last byte that it reads so far.
     pub fn end(&self) -> u64 {
-        self.pos.saturating_add(self.len().into())
+        self.bio.end()
     }
 
     /// Adds `part` to the end; an error gives it back if there is no room for it, or if it is not of
     /// whole sectors of a device.
     pub fn add(&mut self, part: FolioPart) -> Result<(), FolioPart> {
-        if matches!(self.target, Target::Device(_)) && part.len() as u64 % SECTOR != 0 {
+        if !self.bio.takes(part.len()) {
             return Err(part);
         }
         let bio = self.bio.as_ptr();
@@ -154,24 +242,20 @@ impl<'a, C: Completion> Bio<'a, C> {
     /// Starts the read. A read of a file is over when this returns. May sleep.
     pub fn submit(self) {
         let this = ManuallyDrop::new(self);
-        let bio = this.bio.as_ptr();
-        match this.target {
-            // SAFETY: the bio is ours, complete, and goes to the block layer, which ends it once.
-            Target::Device(_) if this.len() != 0 => unsafe { bindings::submit_bio(bio) },
-            Target::Device(_) => this.end_with(Ok(())),
-            Target::File(_) => this.end_with(this.read_file()),
-        }
+        // SAFETY: the parts are writable memory of ours, and `this` is not dropped.
+        unsafe { this.bio.submit() };
     }
 
     /// Reads, and completes before it returns. May sleep.
     pub fn submit_and_wait(self) -> Result {
         let this = ManuallyDrop::new(self);
         let bio = this.bio.as_ptr();
-        let result = match this.target {
-            Target::File(_) => this.read_file(),
-            Target::Device(_) if this.len() == 0 => Ok(()),
+        let result = match this.bio.target {
+            // SAFETY: the parts are writable memory of ours.
+            Target::File(_) => unsafe { this.bio.read_file() },
+            Target::Device(_) if this.bio.len() == 0 => Ok(()),
             // SAFETY: the bio is ours. Waiting borrows its end and its private data, which are
-            // put back, as `end_with` needs them.
+            // put back, as its end needs them.
             Target::Device(_) => unsafe {
                 let data = (*bio).bi_private;
                 let result = to_result(bindings::submit_bio_wait(bio));
@@ -181,34 +265,16 @@ impl<'a, C: Completion> Bio<'a, C> {
                 return result;
             },
         };
-        this.end_with(result);
+        // SAFETY: `this` is not dropped.
+        unsafe { this.bio.end_with(result) };
         result
-    }
-
-    fn read_file(&self) -> Result {
-        let Target::File(file) = self.target else {
-            return Err(EIO);
-        };
-        // SAFETY: the bio is ours, its segments are writable memory.
-        unsafe { file.read_bio(self.pos, self.bio.as_ptr()) }
-    }
-
-    /// Ends the bio without the block layer. To be called once, as the last thing.
-    fn end_with(&self, result: Result) {
-        // SAFETY: the bio is ours and was not submitted. It goes to `end_io`.
-        unsafe {
-            let bio = self.bio.as_ptr();
-            if let Err(e) = result {
-                (*bio).bi_status = bindings::errno_to_blk_status(e.to_errno());
-            }
-            bindings::bio_endio(bio);
-        }
     }
 }
 
 impl<C: Completion> Drop for Bio<'_, C> {
     fn drop(&mut self) {
-        self.end_with(Err(EIO));
+        // SAFETY: it goes with this.
+        unsafe { self.bio.end_with(Err(EIO)) };
     }
 }
 

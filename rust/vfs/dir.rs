@@ -17,7 +17,8 @@ use crate::{
         Inode,
         InodeRef, //
     },
-    iomap, //
+    iomap,
+    task, //
 };
 use core::marker::PhantomData;
 use kernel::prelude::*;
@@ -84,13 +85,10 @@ impl Cursor<'_> {
 
     /// `Err(ERESTARTSYS)` if the reader is being killed; gives the CPU away where that is due.
     pub fn checkpoint(&self) -> Result {
-        // SAFETY: both are for any context that may sleep.
-        unsafe {
-            if helpers::fatal_signal_pending() {
-                return Err(ERESTARTSYS);
-            }
-            helpers::cond_resched();
+        if task::is_killed() {
+            return Err(ERESTARTSYS);
         }
+        task::cond_resched();
         Ok(())
     }
 }

@@ -35,7 +35,10 @@ use core::{
     }, //
 };
 use kernel::{
-    page::PAGE_SHIFT,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
     prelude::*, //
 };
 
@@ -89,7 +92,7 @@ impl LockedFolio {
 
 /// The folio of `inode`'s content that holds byte `pos`, new or found, if it is there to be read and
 /// can be had without waiting. None if it is uptodate, locked by others, behind the end of the
-/// file, or if memory is short.
+/// file, read by others (iomap keeps data of its own with it), or if memory is short.
 pub fn grab<T: FileSystem>(inode: &Inode<T>, pos: u64) -> Option<LockedFolio> {
     if pos >= inode.size() {
         return None;
@@ -100,13 +103,14 @@ pub fn grab<T: FileSystem>(inode: &Inode<T>, pos: u64) -> Option<LockedFolio> {
     let folio = from_ptr(folio, ENOMEM).ok()?;
     // SAFETY: the folio is locked, and it and the reference are ours. A locked folio stays in the
     // page cache, which has a reference of its own. If it is not uptodate nobody else reads it:
-    // that needs the lock.
+    // that needs the lock. And if it has no private data, it is not iomap's.
     unsafe {
-        let read = helpers::folio_test_uptodate(folio.as_ptr());
-        if read {
+        let free = !helpers::folio_test_uptodate(folio.as_ptr())
+            && !helpers::folio_test_private(folio.as_ptr());
+        if !free {
             bindings::folio_unlock(folio.as_ptr());
         }
-        let locked = (!read).then(|| LockedFolio::from_raw(folio));
+        let locked = free.then(|| LockedFolio::from_raw(folio));
         helpers::folio_put(folio.as_ptr());
         locked
     }
@@ -301,8 +305,19 @@ impl FolioPart {
         n: usize,
     ) -> Result {
         let to = self.inner(offset..offset.checked_add(n).ok_or(EINVAL)?)?;
-        // SAFETY: both ranges are within their folios, by the contract and as `inner` checked.
-        unsafe { helpers::copy_folio(self.folio.as_ptr(), to.start, folio, from, n) };
+        let mut done = 0;
+        while done < n {
+            let at = from + done;
+            let len = (n - done).min(PAGE_SIZE - at % PAGE_SIZE);
+            // SAFETY: both ranges are within their folios, by the contract and as `inner` checked, and
+            // what is mapped is within a page. The mapping is undone at once.
+            unsafe {
+                let bytes = helpers::kmap_local_folio(folio, at);
+                helpers::memcpy_to_folio(self.folio.as_ptr(), to.start + done, bytes.cast(), len);
+                helpers::kunmap_local(bytes);
+            }
+            done += len;
+        }
         Ok(())
     }
 

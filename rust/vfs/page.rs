@@ -183,25 +183,12 @@ impl Drop for PageRef {
 /// A page that is kept as a cache, and is counted as memory that can be had back.
 pub struct CachedPage(Page);
 
-impl From<Page> for CachedPage {
-    fn from(page: Page) -> Self {
-        count_reclaimable(&page, 1);
-        Self(page)
-    }
-}
-
 impl CachedPage {
     /// A new page, as [`Page::new`], to be kept.
     pub fn new(alloc: Alloc) -> Result<Self> {
-        Page::new(alloc).map(Self::from)
-    }
-
-    /// It is no longer kept.
-    pub fn into_page(self) -> Page {
-        let this = ManuallyDrop::new(self);
-        count_reclaimable(&this.0, -1);
-        // SAFETY: the page moves out of what is not dropped.
-        unsafe { core::ptr::read(&this.0) }
+        let page = Page::new(alloc)?;
+        count_reclaimable(&page, 1);
+        Ok(Self(page))
     }
 
     /// As [`Page::lend`].

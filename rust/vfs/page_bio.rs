@@ -11,13 +11,10 @@
 //! C headers: [`include/linux/bio.h`](srctree/include/linux/bio.h)
 
 use crate::{
-    bindings::{
-        self,
-        helpers, //
-    },
+    bindings,
     bio::{
         Target,
-        SECTOR, //
+        Unsent, //
     },
     folio::FilePage,
     page::PageRef, //
@@ -72,11 +69,9 @@ struct Load<C: PageCompletion> {
 ///
 /// # Invariants
 ///
-/// `bio` is ours. Its `bi_private` is a boxed [`Load`], which has all the pages of its segments.
+/// Its `bi_private` is a boxed [`Load`], which has all the pages of its segments.
 pub struct PageBio<'a, C: PageCompletion> {
-    bio: NonNull<bindings::bio>,
-    pos: u64,
-    target: Target<'a>,
+    bio: Unsent<'a>,
     _p: PhantomData<C>,
 }
 
@@ -87,44 +82,23 @@ impl<'a, C: PageCompletion> PageBio<'a, C> {
     /// Submit a bio before making the next: the reserve that makes this work when there is no
     /// memory has but few.
     pub fn new(target: Target<'a>, pos: u64, pages: usize, data: C::Data) -> Result<Self> {
-        let device = match target {
-            Target::Device(_) if pos % SECTOR != 0 => return Err(EINVAL),
-            Target::Device(device) => device.as_ptr(),
-            Target::File(_) => core::ptr::null_mut(),
-        };
-        let pages = pages.clamp(1, bindings::BIO_MAX_VECS as usize);
         let load = Load::<C> {
-            pages: KVec::with_capacity(pages, GFP_KERNEL)?,
+            pages: KVec::with_capacity(pages.max(1), GFP_KERNEL)?,
             data,
         };
         let load = KBox::new(load, GFP_KERNEL)?;
-        // SAFETY: the device is open for `'a`, for which the bio is not used longer, but where it is
-        // submitted; then the queue is not torn down before it ends.
-        let bio = unsafe { helpers::bio_alloc_read(device, pages as u16) };
-        let bio = NonNull::new(bio).ok_or(ENOMEM)?;
-        // SAFETY: the bio is new and ours.
-        unsafe {
-            (*bio.as_ptr()).bi_iter.bi_sector = pos / SECTOR;
-            (*bio.as_ptr()).bi_end_io = Some(end_io::<C>);
-            (*bio.as_ptr()).bi_private = load.into_foreign();
-        }
+        // SAFETY: the end takes such a bio.
+        let bio = unsafe { Unsent::new(target, pos, pages, end_io::<C>, load)? };
         // INVARIANT: as just set; there is no segment yet.
         Ok(Self {
             bio,
-            pos,
-            target,
             _p: PhantomData,
         })
     }
 
-    fn len(&self) -> u32 {
-        // SAFETY: the bio is ours.
-        unsafe { (*self.bio.as_ptr()).bi_iter.bi_size }
-    }
-
     /// Position behind the last byte that it reads so far.
     pub fn end(&self) -> u64 {
-        self.pos.saturating_add(self.len().into())
+        self.bio.end()
     }
 
     /// Says that nobody needs the data yet (`REQ_RAHEAD`).
@@ -136,8 +110,7 @@ impl<'a, C: PageCompletion> PageBio<'a, C> {
     /// Adds `range` of `page` to the end. An error gives the page back if there is no room for it, or
     /// if the range is not within the page, or not of whole sectors of a device.
     pub fn add(&mut self, page: Lent, range: Range<usize>) -> Result<(), Lent> {
-        let whole = |n: usize| matches!(self.target, Target::File(_)) || n as u64 % SECTOR == 0;
-        if range.start >= range.end || range.end > PAGE_SIZE || !whole(range.len()) {
+        if range.start >= range.end || range.end > PAGE_SIZE || !self.bio.takes(range.len()) {
             return Err(page);
         }
         // SAFETY: by the invariants; nobody else has the load before the bio is submitted.
@@ -165,32 +138,15 @@ impl<'a, C: PageCompletion> PageBio<'a, C> {
     /// Starts the read. A read of a file is over when this returns. May sleep.
     pub fn submit(self) {
         let this = ManuallyDrop::new(self);
-        let bio = this.bio.as_ptr();
-        match this.target {
-            // SAFETY: the bio is ours, complete, and goes to the block layer, which ends it once.
-            Target::Device(_) if this.len() != 0 => unsafe { bindings::submit_bio(bio) },
-            Target::Device(_) => this.end_with(Ok(())),
-            // SAFETY: the bio is ours, its segments are writable memory.
-            Target::File(file) => this.end_with(unsafe { file.read_bio(this.pos, bio) }),
-        }
-    }
-
-    /// Ends the bio without the block layer. To be called once, as the last thing.
-    fn end_with(&self, result: Result) {
-        // SAFETY: the bio is ours and was not submitted. It goes to `end_io`.
-        unsafe {
-            let bio = self.bio.as_ptr();
-            if let Err(e) = result {
-                (*bio).bi_status = bindings::errno_to_blk_status(e.to_errno());
-            }
-            bindings::bio_endio(bio);
-        }
+        // SAFETY: the pages were lent to be written, and `this` is not dropped.
+        unsafe { this.bio.submit() };
     }
 }
 
 impl<C: PageCompletion> Drop for PageBio<'_, C> {
     fn drop(&mut self) {
-        self.end_with(Err(EIO));
+        // SAFETY: it goes with this.
+        unsafe { self.bio.end_with(Err(EIO)) };
     }
 }
 

@@ -114,37 +114,22 @@ impl Wanted {
             part,
             at,
             donated,
-            loan,
+            mut loan,
         } = self;
-        match part.split(len as u64) {
-            (part, None) => (
-                Self {
-                    part,
-                    at,
-                    donated,
-                    loan,
-                },
-                None,
-            ),
-            (part, Some(rest)) => {
-                let first = Self {
-                    part,
-                    at,
-                    donated,
-                    loan: None,
-                };
-                let at = at + len as u32;
-                (
-                    first,
-                    Some(Self {
-                        part: rest,
-                        at,
-                        donated,
-                        loan,
-                    }),
-                )
-            }
-        }
+        let (part, rest) = part.split(len as u64);
+        let rest = rest.map(|part| Self {
+            part,
+            at: at + len as u32,
+            donated,
+            loan: loan.take(),
+        });
+        let first = Self {
+            part,
+            at,
+            donated,
+            loan,
+        };
+        (first, rest)
     }
 
     /// Ends it, and gives back what was lent.
@@ -246,6 +231,7 @@ impl Pcluster {
         let len = (page_end - end) as u32;
         let mut state = self.state.lock();
         let State { wanted, lent, .. } = &mut *state;
+        // What is left has bytes of its own: no loan begins where a page does.
         let next = |w: &Wanted| w.part.pos() == end && w.len() >= len;
         let Some(i) = wanted.iter().rposition(next) else {
             return (part, None);
@@ -261,26 +247,18 @@ impl Pcluster {
         if let Some(rest) = rest {
             let _ = wanted.push_within_capacity(rest);
         }
-        let Wanted {
-            part: piece,
-            at,
-            donated,
-            loan,
-        } = piece;
-        match part.merge(piece) {
+        let at = piece.at;
+        match part.merge(piece.part) {
             Ok(part) => {
                 *lent += 1;
                 let owner = self.clone();
                 (part, Some(Loan { owner, at, len }))
             }
-            Err((part, piece)) => {
-                let piece = Wanted {
-                    part: piece,
-                    at,
-                    donated,
-                    loan,
-                };
-                let _ = wanted.push_within_capacity(piece);
+            Err((part, back)) => {
+                let _ = wanted.push_within_capacity(Wanted {
+                    part: back,
+                    ..piece
+                });
                 (part, None)
             }
         }
@@ -381,7 +359,8 @@ impl State {
         !self.slots.is_empty() && self.cached() == self.slots.len()
     }
 
-    /// Whether a page could take in compressed data of `coding`.
+    /// Whether a page could take in compressed data of `coding`. Of data that is not compressed only
+    /// one page is read in place: it would be in the way.
     pub(crate) fn has_room(&self, coding: Coding) -> bool {
         (coding.algorithm().is_some() || self.slots.len() <= 1)
             && self.slots[..self.below]
@@ -389,8 +368,14 @@ impl State {
                 .any(|s| matches!(s, Slot::Empty))
     }
 
-    /// Takes `request` in. `ENOMEM` ends its part with an error.
-    pub(crate) fn add(&mut self, coding: Coding, request: Request, stats: &Stats) -> Result {
+    /// Takes `request` in. Gives back what it wants if there is no memory for that: it is to be ended,
+    /// without the lock of the pcluster, as what is lent goes back to another one.
+    pub(crate) fn add(
+        &mut self,
+        coding: Coding,
+        request: Request,
+        stats: &Stats,
+    ) -> Result<(), Wanted> {
         let Request { part, loan, at, .. } = request;
         let mut wanted = Wanted {
             part,
@@ -400,21 +385,21 @@ impl State {
         };
         let end = at.saturating_add(wanted.len());
         let page_offset = (request.la % PAGE_SIZE as u64) as u16;
-        let first = self.wanted.is_empty();
+        if self.wanted.reserve(1, GFP_KERNEL).is_err() {
+            return Err(wanted);
+        }
         let fixed = self.wanted.iter().any(|w| w.donated);
-        self.wanted.reserve(1, GFP_KERNEL)?;
-        if first {
+        if self.wanted.is_empty() {
             self.page_offset = page_offset;
         }
-        // Pages can be taken in where they have their place in the output, and have it alone. Of
-        // data that is not compressed only one page is read in place: it would be in the way.
+        // Pages can be taken in where they have their place in the output, and have it alone.
         let apart = |w: &Wanted| !w.donated || end <= w.at || w.at + w.len() <= at;
         wanted.donated = page_offset == self.page_offset
-            && (coding.algorithm().is_some() || self.slots.len() <= 1)
+            && self.has_room(coding)
             && self.wanted.iter().all(apart)
             && self.donate(&wanted.part, at, request.exclusive, stats);
         let donated = wanted.donated;
-        self.wanted.push(wanted, GFP_KERNEL)?;
+        let _ = self.wanted.push_within_capacity(wanted);
         if end > self.length {
             self.length = end;
             if !fixed && !donated {

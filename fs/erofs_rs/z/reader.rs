@@ -348,12 +348,15 @@ impl<'a> Reader<'a> {
         if in_place && mode.may_use_inplace() {
             request.exclusive = pages_of(&request.part);
         }
-        let result = state.add(cluster.algorithm, request, &self.shared.stats);
+        let added = state.add(cluster.algorithm, request, &self.shared.stats);
         drop(state);
+        if let Err(wanted) = added {
+            wanted.end(Err(ENOMEM));
+            return Err(ENOMEM);
+        }
         let stays = (mode == ClusterMode::Followed && self.shared.has_whole_pages())
             .then(|| pcluster.clone());
         self.claim = Some(Claim { pcluster, mode });
-        result?;
         Ok(stays)
     }
 

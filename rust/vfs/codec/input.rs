@@ -115,23 +115,6 @@ impl<'a> Input<'a> {
         self.set(i, page.as_raw())
     }
 
-    /// Makes the page of which byte `at` of `part` is the first byte of input the page `i`. All the
-    /// input of this page must be in the part, which is no part of the output: else `EINVAL`, also
-    /// if there is no such page, or it is there.
-    pub fn add_part(&mut self, i: usize, part: &'a FolioPart, at: usize) -> Result {
-        let wanted = self.of_page(i).ok_or(EINVAL)?;
-        let end = at.checked_add(wanted.len()).ok_or(EINVAL)?;
-        let (folio, range) = part.as_raw();
-        let first = range.start + at.min(range.len());
-        if end > range.len() || first % PAGE_SIZE != wanted.start {
-            return Err(EINVAL);
-        }
-        // SAFETY: the folio is live while a part of it is, and the byte is within it.
-        let page = unsafe { helpers::folio_page(folio, first / PAGE_SIZE) };
-        // INVARIANT: the bytes are those of the part, which lives and does not change for `'a`.
-        self.set(i, NonNull::new(page).ok_or(EINVAL)?)
-    }
-
     /// Makes a page of the output, its page `at`, the page `i`.
     ///
     /// # Safety

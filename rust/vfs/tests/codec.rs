@@ -435,39 +435,6 @@ mod suite {
         Ok(())
     }
 
-    #[test]
-    fn parts_as_input() -> Result {
-        each(|sample| {
-            let memory = Memories::new(sample.stream.len().div_ceil(PAGE_SIZE) + 1)?;
-            let mut from = KVec::new();
-            let mut rest = &sample.stream[..];
-            for (i, memory) in memory.0.iter().enumerate() {
-                let mut part = memory.lock()?.into_part();
-                if i == 0 {
-                    part = part.split(4000).1.ok_or(EINVAL)?;
-                }
-                let (now, later) = rest.split_at(part.len().min(rest.len()));
-                part.write(0, now)?;
-                rest = later;
-                from.push(part, GFP_KERNEL)?;
-            }
-            let mut pool = Pool::new();
-            let mut output = Output::new(&mut pool, Alloc::Wait, 0, TEXT)?;
-            let mut input = Input::from_pages(4000, sample.stream.len(), Alloc::Wait)?;
-            assert_eq!(input.add_part(0, &from[1], 0), Err(EINVAL));
-            assert_eq!(input.add_part(0, &from[0], 1), Err(EINVAL));
-            assert_eq!(input.add_part(9, &from[0], 0), Err(EINVAL));
-            for i in 0..(4000 + sample.stream.len()).div_ceil(PAGE_SIZE) {
-                input.add_part(i, &from[i], 0)?;
-            }
-            assert_eq!(
-                sample.decoder.decode(input, &mut output, WHOLE),
-                Ok(InPlace::None)
-            );
-            Ok(())
-        })
-    }
-
     /// Compressed data at the end of the pages that it is decoded to.
     #[test]
     fn in_place() -> Result {

@@ -120,9 +120,8 @@ mod suite {
             cached.push(CachedPage::new(Alloc::Wait)?, GFP_KERNEL)?;
         }
         assert_eq!(reclaimable() - before, 1000);
-        let page = cached.pop().ok_or(EINVAL)?.into_page();
+        drop(cached.pop());
         assert_eq!(reclaimable() - before, 999);
-        cached.push(page.into(), GFP_KERNEL)?;
         drop(cached);
         assert_eq!(reclaimable(), before);
         Ok(())
