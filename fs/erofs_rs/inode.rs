@@ -178,7 +178,7 @@ fn fill<'a>(
         no_acl: cfg!(CONFIG_FS_POSIX_ACL)
             && (inode.xattr_size == 0 || xattr_head.excludes_acl(format)),
     };
-    let info = InodeInfo {
+    let info = || InodeInfo {
         format: inode,
         xattr_head,
         known: z::Known::new(),

@@ -50,8 +50,9 @@ use vfs::{
 /// Length of the header of an inode's xattr area, in bytes.
 const HEADER_LEN: usize = 12;
 
-/// How many bytes of shared ids are kept with an inode: most have one or two.
-const IDS_LEN: usize = 8;
+/// How many bytes of shared ids are kept with an inode: most have one or two, and three make a record
+/// and this a whole number of words.
+const IDS_LEN: usize = 12;
 
 /// How much of an inode's xattr area is of use when the inode is read, in bytes.
 pub(crate) const HEAD_LEN: usize = HEADER_LEN + IDS_LEN;

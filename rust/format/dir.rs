@@ -16,9 +16,12 @@
 //!
 //! C: `erofs_namei()`, `erofs_readdir()`.
 
-use zerocopy::little_endian::{
-    U16,
-    U64, //
+use zerocopy::{
+    little_endian::{
+        U16,
+        U64, //
+    },
+    FromBytes, //
 };
 use zerocopy_derive::{
     FromBytes,
@@ -69,46 +72,58 @@ pub struct Found {
 
 /// A whole directory block; its size is a power of 2. What is behind the directory's end is 0.
 #[derive(Clone, Copy)]
-struct Block<'a>(&'a [u8]);
+struct Block<'a> {
+    bytes: &'a [u8],
+    /// One or more.
+    entries: &'a [RawDirent],
+}
 
 impl<'a> Block<'a> {
+    /// The first name follows the entries.
     #[inline]
-    fn dirent(self, index: usize) -> Result<&'a RawDirent> {
-        let offset = index.saturating_mul(DIRENT_SIZE as usize);
-
-        record(self.0.get(offset..).ok_or(Error::Short)?)
-    }
-
-    /// An entry's name offset, made to point into the block.
-    #[inline]
-    fn nameoff(self, index: usize) -> Result<usize> {
-        let mask = self.0.len().wrapping_sub(1);
-
-        Ok(usize::from(self.dirent(index)?.nameoff.get()) & mask)
-    }
-
-    /// The name of entry `index` of `count`; up to a NUL that may be in it.
-    #[inline]
-    fn name(self, index: usize, count: usize) -> Result<&'a [u8]> {
-        let next = index.saturating_add(1);
-        let end = match next < count {
-            true => self.nameoff(next)?,
-            false => self.0.len(),
+    fn new(bytes: &'a [u8]) -> Result<Self> {
+        let nameoff = mask(bytes, record::<RawDirent>(bytes)?);
+        let fault = Error::NameOffset(nameoff as u16);
+        let count = match nameoff.checked_div(DIRENT_SIZE as usize) {
+            Some(count) if count != 0 => count,
+            _ => return Err(fault),
         };
+        match <[RawDirent]>::ref_from_prefix_with_elems(bytes, count) {
+            Ok((entries, _)) => Ok(Self { bytes, entries }),
+            Err(_) => Err(fault),
+        }
+    }
 
-        // Offsets in the wrong order leave no name: lookup passes over it.
-        Ok(self.0.get(self.nameoff(index)?..end).unwrap_or(&[]))
+    /// The name of entry `index`; up to a NUL that may be in it. Offsets in the wrong order leave no
+    /// name, and lookup passes over it.
+    #[inline]
+    fn name(self, index: usize) -> &'a [u8] {
+        let Some((entry, behind)) = self.entries.get(index..).and_then(<[_]>::split_first) else {
+            return &[];
+        };
+        let end = match behind.first() {
+            Some(next) => mask(self.bytes, next),
+            None => self.bytes.len(),
+        };
+        let name = self.bytes.get(mask(self.bytes, entry)..end);
+        name.unwrap_or(&[])
     }
 
     #[inline]
-    fn found(self, index: usize) -> Result<Found> {
-        let dirent = self.dirent(index)?;
+    fn found(self, index: usize) -> Option<Found> {
+        let entry = self.entries.get(index)?;
 
-        Ok(Found {
-            nid: Nid(dirent.nid.get()),
-            file_type: dirent.file_type,
+        Some(Found {
+            nid: Nid(entry.nid.get()),
+            file_type: entry.file_type,
         })
     }
+}
+
+/// An entry's name offset, made to point into the block.
+#[inline]
+fn mask(block: &[u8], entry: &RawDirent) -> usize {
+    usize::from(entry.nameoff.get()) & block.len().wrapping_sub(1)
 }
 
 /// How the wanted name stands to another.
@@ -171,30 +186,23 @@ impl<'n> Search<'n> {
     }
 }
 
-/// Compares `name` with `other`, which ends at a NUL, from byte `shared` on; up to there they are
-/// taken to be equal. Returns how many bytes are.
+/// Compares `name`, which has no NUL, with `other`, which ends at one, from byte `shared` on; up to
+/// there they are taken to be equal. Returns how many bytes are.
 #[inline]
 fn compare(name: &[u8], other: &[u8], shared: usize) -> (Order, usize) {
     let wanted = name.get(shared..).unwrap_or(&[]);
     let other = other.get(shared..).unwrap_or(&[]);
-    let mut shared = shared;
-
-    for (&w, &c) in wanted.iter().zip(other) {
-        if w != c || c == 0 {
-            // A NUL ends the other name, and so comes before all else.
-            return (if w < c { Order::Before } else { Order::After }, shared);
-        }
-        shared = shared.saturating_add(1);
-    }
-    let order = if wanted.len() > other.len() {
-        Order::After
-    } else {
-        match other.get(wanted.len()) {
-            None | Some(0) => Order::Same,
-            Some(_) => Order::Before,
-        }
+    let differs = wanted.iter().zip(other).position(|(w, c)| w != c);
+    let same = differs.unwrap_or(wanted.len().min(other.len()));
+    // A NUL comes before all else.
+    let order = match (wanted.get(same), other.get(same)) {
+        (None, None | Some(0)) => Order::Same,
+        (None, Some(_)) => Order::Before,
+        (Some(_), None) => Order::After,
+        (Some(w), Some(c)) if w < c => Order::Before,
+        (Some(_), Some(_)) => Order::After,
     };
-    (order, shared)
+    (order, shared.saturating_add(same))
 }
 
 /// What [`BlockSearch::feed()`] learnt from a block.
@@ -238,25 +246,13 @@ impl<'n> BlockSearch<'n> {
     #[inline]
     pub fn feed(&mut self, block: &[u8]) -> Result<Step> {
         let middle = self.0.middle().ok_or(Error::Dirent)?;
-        let block = Block(block);
-        let name = block.name(0, entry_count(block)?)?;
+        let block = Block::new(block)?;
 
-        Ok(match self.0.narrow(middle, name) {
-            Order::Same => Step::Found(block.found(0)?),
+        Ok(match self.0.narrow(middle, block.name(0)) {
+            Order::Same => Step::Found(block.found(0).ok_or(Error::Dirent)?),
             Order::After => Step::Keep,
             Order::Before => Step::Earlier,
         })
-    }
-}
-
-/// The number of entries: the first name follows them.
-#[inline]
-fn entry_count(block: Block<'_>) -> Result<usize> {
-    let nameoff = block.nameoff(0)?;
-
-    match nameoff.checked_div(DIRENT_SIZE as usize) {
-        Some(count) if count != 0 => Ok(count),
-        _ => Err(Error::NameOffset(nameoff as u16)),
     }
 }
 
@@ -267,15 +263,14 @@ fn entry_count(block: Block<'_>) -> Result<usize> {
 ///
 /// `EUCLEAN` if the block has no entries.
 pub fn find(block: &[u8], name: &[u8]) -> Result<Option<Found>> {
-    let block = Block(block);
-    let count = entry_count(block)?;
-    let mut search = Search::new(name, 1, count as u64);
+    let block = Block::new(block)?;
+    let mut search = Search::new(name, 1, block.entries.len() as u64);
 
     while let Some(middle) = search.middle() {
         let index = middle as usize;
 
-        if search.narrow(middle, block.name(index, count)?) == Order::Same {
-            return block.found(index).map(Some);
+        if search.narrow(middle, block.name(index)) == Order::Same {
+            return Ok(block.found(index));
         }
     }
     Ok(None)

@@ -293,6 +293,13 @@ void rust_vfs_cond_resched(void)
 	cond_resched();
 }
 
+/* linux/blkdev.h */
+
+struct blk_plug *rust_vfs_current_plug(void)
+{
+	return current->plug;
+}
+
 /* linux/cred.h, linux/ioprio.h */
 
 const struct cred *rust_vfs_override_creds(const struct cred *cred)

@@ -48,15 +48,13 @@ pub use crate::kind::{
 /// # Invariants
 ///
 /// `key` is set before the inode is in the hash. `data` is initialised if `ready`, which is set
-/// before `I_NEW` is cleared and never reset.
+/// before `I_NEW` is cleared and never reset. `link` is null, or memory of its own.
 #[repr(C)]
 pub(crate) struct WithData<T: FileSystem> {
     key: u64,
     ready: bool,
-    /// The slab it came from: its superblock may be gone when it is freed.
-    cache: *mut bindings::kmem_cache,
-    /// The target of a fast symlink, with a NUL; `i_link` points to it.
-    link: KVec<u8>,
+    /// The target of a fast symlink, with a NUL; `i_link` is the same.
+    link: *mut u8,
     data: MaybeUninit<T::InodeData>,
     inode: Opaque<bindings::inode>,
 }
@@ -305,11 +303,13 @@ impl<T: FileSystem> Drop for NewInode<'_, T> {
 }
 
 impl<'a, T: FileSystem> NewInode<'a, T> {
-    /// Makes the inode ready. `EINVAL` where `kind` and the type in `attributes.mode` differ, or
-    /// sizes are out of range; the inode fails then.
+    /// Makes the inode ready, with what `data` gives (in place, as it is copied for each inode
+    /// otherwise). `EINVAL` where `kind` and the type in `attributes.mode` differ, or sizes are out of
+    /// range; the inode fails then.
+    #[inline]
     pub fn init(
         self,
-        data: T::InodeData,
+        data: impl FnOnce() -> T::InodeData,
         attributes: &Attributes,
         kind: Kind<T>,
     ) -> Result<InodeRef<'a, T>> {
@@ -351,9 +351,8 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
                 Content::Link(target) => {
                     let with = WithData::<T>::of(raw);
                     let len = i32::try_from(target.len()).map_err(|_| EINVAL)? - 1;
-                    (*with).link = target;
-                    let link = (*with).link.as_mut_ptr().cast();
-                    helpers::inode_set_cached_link(raw, link, len);
+                    (*with).link = target.into_raw_parts().0;
+                    helpers::inode_set_cached_link(raw, (*with).link.cast(), len);
                 }
                 Content::Mapped(aops) => {
                     // Symlinks keep those that cannot be opened.
@@ -368,7 +367,7 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
                 }
             }
             let with = WithData::<T>::of(raw);
-            (*with).data.write(data);
+            (*with).data.write(data());
             (*with).ready = true;
             bindings::unlock_new_inode(raw);
         }
@@ -397,8 +396,7 @@ pub(crate) unsafe extern "C" fn alloc_inode<T: FileSystem>(
         }
         (&raw mut (*with).key).write(0);
         (&raw mut (*with).ready).write(false);
-        (&raw mut (*with).cache).write(cache);
-        (&raw mut (*with).link).write(KVec::new());
+        (&raw mut (*with).link).write(core::ptr::null_mut());
         Opaque::cast_into(&raw const (*with).inode)
     }
 }
@@ -416,9 +414,9 @@ pub(crate) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::
         if (*with).ready {
             (*with).data.assume_init_drop();
         }
-        core::ptr::drop_in_place(&raw mut (*with).link);
-        let cache = (*with).cache;
-        bindings::kmem_cache_free(cache, with.cast());
+        bindings::kfree((*with).link.cast());
+        // It knows the slab of an object.
+        bindings::kfree(with.cast());
     }
 }
 

@@ -125,6 +125,38 @@ unsafe fn find_folio(mapping: *mut bindings::address_space, index: u64) -> Optio
     }
 }
 
+/// Up to this length records are copied by words, in bytes: a call costs more.
+const SMALL: usize = 128;
+
+/// Copies `n` bytes of `folio` from byte `offset` on, which may change meanwhile: any bytes are good
+/// bytes.
+///
+/// # Safety
+///
+/// `offset + n` is within the folio, which is referenced, and there are `n` bytes to write at `to`.
+#[inline]
+unsafe fn copy(to: *mut u8, folio: *mut bindings::folio, offset: usize, n: usize) {
+    let word = size_of::<u64>();
+    if n > SMALL || offset % word != 0 || offset % PAGE_SIZE + n > PAGE_SIZE {
+        // SAFETY: by the contract. The copy is made by C.
+        return unsafe { helpers::memcpy_from_folio(to.cast(), folio, offset, n) };
+    }
+    // SAFETY: the bytes are in one page, which is mapped as long as they are read, and words of it
+    // are aligned as `offset` is. What others write meanwhile is no data race by the kernel's rules,
+    // as the reads are volatile (`READ_ONCE`).
+    unsafe {
+        let from = helpers::kmap_local_folio(folio, offset).cast::<u8>().cast_const();
+        for i in 0..n / word {
+            let value = from.cast::<u64>().add(i).read_volatile();
+            to.cast::<u64>().add(i).write_unaligned(value);
+        }
+        for i in n - n % word..n {
+            to.add(i).write(from.add(i).read_volatile());
+        }
+        helpers::kunmap_local(from.cast());
+    }
+}
+
 impl<'a> MetaReader<'a> {
     /// # Safety
     ///
@@ -160,11 +192,8 @@ impl<'a> MetaReader<'a> {
             return file.read(pos, buf);
         }
         self.each(pos, buf.len(), |folio, offset, done, n| {
-            // SAFETY: `offset + n` is within the folio, and `done + n` within the buffer. The copy
-            // is made by C from memory that may change meanwhile: any bytes are good bytes.
-            unsafe {
-                helpers::memcpy_from_folio(buf.as_mut_ptr().add(done).cast(), folio, offset, n)
-            };
+            // SAFETY: `offset + n` is within the folio, and `done + n` within the buffer.
+            unsafe { copy(buf.as_mut_ptr().add(done), folio, offset, n) };
             Ok(())
         })
     }
@@ -181,7 +210,7 @@ impl<'a> MetaReader<'a> {
         let to: *mut u8 = bytes.as_mut_ptr();
         self.each(pos, len, |folio, offset, done, n| {
             // SAFETY: as in `read`; the vector has room for `len` bytes.
-            unsafe { helpers::memcpy_from_folio(to.add(done).cast(), folio, offset, n) };
+            unsafe { copy(to.add(done), folio, offset, n) };
             Ok(())
         })?;
         // SAFETY: without an error `each` has gone through all of them.

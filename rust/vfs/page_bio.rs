@@ -16,6 +16,7 @@ use crate::{
         Target,
         Unsent, //
     },
+    few::Few,
     folio::FilePage,
     page::PageRef, //
 };
@@ -61,7 +62,7 @@ impl Lent {
 
 /// What a bio carries: its pages, and the data for its end.
 struct Load<C: PageCompletion> {
-    pages: KVec<Lent>,
+    pages: Few<Lent, 4>,
     data: C::Data,
 }
 
@@ -83,7 +84,7 @@ impl<'a, C: PageCompletion> PageBio<'a, C> {
     /// memory has but few.
     pub fn new(target: Target<'a>, pos: u64, pages: usize, data: C::Data) -> Result<Self> {
         let load = Load::<C> {
-            pages: KVec::with_capacity(pages.max(1), GFP_KERNEL)?,
+            pages: Few::with_capacity(pages, GFP_KERNEL)?,
             data,
         };
         let load = KBox::new(load, GFP_KERNEL)?;
@@ -115,7 +116,7 @@ impl<'a, C: PageCompletion> PageBio<'a, C> {
         }
         // SAFETY: by the invariants; nobody else has the load before the bio is submitted.
         let load = unsafe { &mut *(*self.bio.as_ptr()).bi_private.cast::<Load<C>>() };
-        if load.pages.len() == load.pages.capacity() {
+        if load.pages.is_full() {
             return Err(page);
         }
         // SAFETY: the bio is ours, and the range is within the page.
@@ -131,7 +132,7 @@ impl<'a, C: PageCompletion> PageBio<'a, C> {
             return Err(page);
         }
         // INVARIANT: moved into the load, which has room.
-        let _ = load.pages.push_within_capacity(page);
+        let _ = load.pages.push(page);
         Ok(())
     }
 

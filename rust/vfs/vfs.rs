@@ -45,6 +45,7 @@ pub mod codec;
 pub mod dentry;
 pub mod dir;
 pub mod error;
+pub mod few;
 pub mod file;
 pub mod folio;
 pub mod fs_context;

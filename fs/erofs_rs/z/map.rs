@@ -38,21 +38,22 @@ use vfs::{
 /// How much of a table is looked at in one go, in bytes.
 const WINDOW: usize = 64;
 
-/// What is remembered of a compressed file.
-pub(crate) struct Known {
-    header: SetOnce<Header>,
+/// What is remembered of a compressed file once something of it was looked up.
+pub(crate) struct Known(SetOnce<KBox<Map>>);
+
+struct Map {
+    header: Header,
     /// Positions in a table that has none of its own, for files that have such a table.
     checkpoints: SetOnce<Pin<KBox<Mutex<KVec<u64>>>>>,
 }
 
 impl Known {
     pub(crate) fn new() -> Self {
-        Self {
-            header: SetOnce::new(),
-            checkpoints: SetOnce::new(),
-        }
+        Self(SetOnce::new())
     }
+}
 
+impl Map {
     fn checkpoints(&self) -> Result<&Mutex<KVec<u64>>> {
         loop {
             if let Some(there) = self.checkpoints.as_ref() {
@@ -90,26 +91,15 @@ impl<'a> Mapper<'a> {
         if let Some(hole) = zmap::behind_end(info, la) {
             return Ok(Some(hole));
         }
-        let new;
-        let header = match info.known.header.as_ref() {
-            Some(header) => header,
-            None => {
-                let mut lookup = HeaderLookup::new(format, info).map_err(|e| self.fault(e))?;
-                let feed = |l: &mut HeaderLookup, bytes: &[u8]| l.feed(bytes);
-                let Some(header) = self.run(may_wait, &mut lookup, HeaderLookup::wanted, feed)?
-                else {
-                    return Ok(None);
-                };
-                info.known.header.populate(header);
-                new = header;
-                &new
-            }
+        let Some(map) = self.map(may_wait)? else {
+            return Ok(None);
         };
+        let header = &map.header;
         // Lookups are large, so they stay where they are.
         let mut plan = Lookup::new(format, info, header, la, want);
         match &mut plan {
             Ok(Plan::Extent(extent)) => Ok(Some(*extent)),
-            Ok(Plan::Lookup(lookup)) if header.is_summed() => self.sum(lookup, may_wait),
+            Ok(Plan::Lookup(lookup)) if header.is_summed() => self.sum(map, lookup, may_wait),
             Ok(Plan::Lookup(lookup)) => {
                 self.run(may_wait, lookup, Lookup::wanted, |l, bytes| l.feed(bytes))
             }
@@ -117,9 +107,39 @@ impl<'a> Mapper<'a> {
         }
     }
 
+    /// The map of the file, from memory or from disk.
+    fn map(&mut self, may_wait: bool) -> Result<Option<&'a Map>> {
+        let (format, info) = (&self.inode.super_block().data().format, self.inode.data());
+        let known = &info.known.0;
+        loop {
+            if let Some(map) = known.as_ref() {
+                return Ok(Some(map));
+            }
+            let mut lookup = HeaderLookup::new(format, info).map_err(|e| self.fault(e))?;
+            let feed = |l: &mut HeaderLookup, bytes: &[u8]| l.feed(bytes);
+            let Some(header) = self.run(may_wait, &mut lookup, HeaderLookup::wanted, feed)? else {
+                return Ok(None);
+            };
+            let checkpoints = SetOnce::new();
+            // Who comes second takes what the first one found.
+            known.populate(KBox::new(
+                Map {
+                    header,
+                    checkpoints,
+                },
+                GFP_KERNEL,
+            )?);
+        }
+    }
+
     /// A lookup in a table of sizes, with the help of what was summed up before.
-    fn sum(&mut self, lookup: &mut Lookup, may_wait: bool) -> Result<Option<ZExtent>> {
-        let known = self.inode.data().known.checkpoints()?;
+    fn sum(
+        &mut self,
+        map: &Map,
+        lookup: &mut Lookup,
+        may_wait: bool,
+    ) -> Result<Option<ZExtent>> {
+        let known = map.checkpoints()?;
         let resumed = lookup.resume(&known.lock());
         *lookup = resumed.map_err(|e| self.fault(e))?;
         self.run(may_wait, lookup, Lookup::wanted, |lookup, bytes| {

@@ -25,6 +25,7 @@ use kernel::{
     }, //
 };
 use vfs::{
+    few::Few,
     folio::{
         FilePage,
         FolioPart, //
@@ -79,6 +80,9 @@ pub(crate) enum Slot {
     /// A page for this one time.
     Temporary(Page),
 }
+
+/// Most pclusters are of one page or of many.
+pub(crate) type Slots = Few<Slot, 1>;
 
 /// Where decoded data is to go.
 pub(crate) struct Wanted {
@@ -157,7 +161,7 @@ pub(crate) struct State {
     /// How many parts are lent, and will be back when it is decoded.
     lent: usize,
     /// The compressed pages in order.
-    slots: KVec<Slot>,
+    slots: Slots,
     /// How many of them are kept.
     kept: usize,
     /// In-place pages are looked for below this slot; there are as many.
@@ -203,7 +207,7 @@ impl Pcluster {
                     seat: Seat::new(),
                     wanted: KVec::new(),
                     lent: 0,
-                    slots: KVec::new(),
+                    slots: Slots::new(),
                     kept: 0,
                     below: 0,
                     length: 0,
@@ -326,9 +330,9 @@ impl State {
     /// Begins a round, of an idle pcluster: makes a place for each of `pages`. `ENOMEM`.
     pub(crate) fn begin(&mut self, pages: usize) -> Result {
         if self.slots.len() != pages {
-            let mut slots = KVec::with_capacity(pages, GFP_KERNEL)?;
-            for _ in 0..pages {
-                slots.push(Slot::Empty, GFP_KERNEL)?;
+            let mut slots = Slots::with_capacity(pages, GFP_KERNEL)?;
+            while slots.len() < pages {
+                slots.push(Slot::Empty).map_err(|_| ENOMEM)?;
             }
             self.slots = slots;
         }
@@ -385,7 +389,9 @@ impl State {
         };
         let end = at.saturating_add(wanted.len());
         let page_offset = (request.la % PAGE_SIZE as u64) as u16;
-        if self.wanted.reserve(1, GFP_KERNEL).is_err() {
+        // Most have a few, of a page each.
+        let room = if self.wanted.is_empty() { 4 } else { 1 };
+        if self.wanted.reserve(room, GFP_KERNEL).is_err() {
             return Err(wanted);
         }
         let fixed = self.wanted.iter().any(|w| w.donated);
@@ -478,7 +484,7 @@ impl State {
     pub(crate) fn finish(&mut self, good: bool, pool: &mut Pool) -> (usize, usize) {
         let before = self.kept;
         self.kept = 0;
-        for slot in &mut self.slots {
+        for slot in self.slots.iter_mut() {
             *slot = match core::mem::replace(slot, Slot::Empty) {
                 Slot::Cached { page, uptodate } if !self.orphan && (uptodate || good) => {
                     self.kept += 1;
@@ -505,14 +511,14 @@ impl State {
 
     /// Makes an idle pcluster let go what it keeps; it will keep nothing more. Says how many pages
     /// that were, and gives them.
-    pub(crate) fn empty(&mut self) -> Option<(usize, KVec<Slot>)> {
+    pub(crate) fn empty(&mut self) -> Option<(usize, Slots)> {
         if self.seat.is_taken() {
             return None;
         }
         self.orphan = true;
         self.below = 0;
         let kept = core::mem::replace(&mut self.kept, 0);
-        Some((kept, core::mem::take(&mut self.slots)))
+        Some((kept, core::mem::replace(&mut self.slots, Slots::new())))
     }
 }
 

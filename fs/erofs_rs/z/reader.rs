@@ -101,14 +101,17 @@ impl Operations for Decoded {
         };
         let mut reader = Reader::new(inode, shared, window.start, true);
         reader.read_behind(window.end - 1, Some(&mut folios));
-        // From the last to the first, as far as memory goes for a list of them.
+        // From the last to the first, as far as memory goes for a list of those before it.
+        let mut last = None;
         let mut list = KVec::new();
         for folio in folios {
-            if list.push(folio, GFP_KERNEL).is_err() {
-                break;
+            if let Some(before) = last.replace(folio) {
+                if list.push(before, GFP_KERNEL).is_err() {
+                    break;
+                }
             }
         }
-        while let Some(folio) = list.pop() {
+        while let Some(folio) = last.take().or_else(|| list.pop()) {
             let index = folio.pos() >> PAGE_SHIFT;
             if let Err(e) = reader.scan(folio) {
                 if e != EINTR {

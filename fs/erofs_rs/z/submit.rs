@@ -268,6 +268,7 @@ impl Reader<'_> {
         let job = Job::new(Then::Tell(waiter.clone()))?;
         self.read(chain, pages, &job);
         Job::put(job);
+        vfs::task::flush_plug();
         Ok(waiter)
     }
 

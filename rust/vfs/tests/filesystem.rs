@@ -188,7 +188,7 @@ impl FileSystem for TestFs {
             Found::Ready(inode) => Ok(inode),
             Found::New(new) if key == ROOT => {
                 let kind = Kind::directory::<Nodes, Nodes>();
-                new.init(Data, &attributes(bindings::S_IFDIR, 2), kind)
+                new.init(|| Data, &attributes(bindings::S_IFDIR, 2), kind)
             }
             Found::New(new) => init_file(new, 1),
         }
@@ -215,7 +215,7 @@ pub(super) fn attributes(ifmt: u32, nlink: u32) -> Attributes {
 /// Makes a new inode a regular file.
 pub(super) fn init_file(new: NewInode<'_, TestFs>, nlink: u32) -> Result<InodeRef<'_, TestFs>> {
     let kind = Kind::regular::<Nodes, Nodes>().read_by::<Nodes>();
-    new.init(Data, &attributes(bindings::S_IFREG, nlink), kind)
+    new.init(|| Data, &attributes(bindings::S_IFREG, nlink), kind)
 }
 
 /// What all inodes do.

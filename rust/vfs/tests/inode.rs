@@ -84,7 +84,7 @@ mod suite {
             let sb = mount.super_block();
             let new = fresh(sb)?;
             let kind = Kind::regular::<Nodes, Nodes>();
-            let result = new.init(Data, &attributes(bindings::S_IFDIR, 1), kind);
+            let result = new.init(|| Data, &attributes(bindings::S_IFDIR, 1), kind);
             assert_eq!(result.map(|_| ()), Err(EINVAL));
             assert!(matches!(sb.iget5(KEY, KEY)?, Found::New(_)));
             Ok(())
