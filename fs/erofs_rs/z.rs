@@ -56,14 +56,44 @@ use vfs::{
         Shrinker, //
     },
     super_block::NewSuperBlock,
-    workqueue::Queue, //
+    workqueue::{
+        Priority,
+        Queue, //
+    }, //
 };
 
 /// What all mounts share: memory for decoding, and workers.
 pub(crate) struct Global {
     contexts: Arc<Contexts>,
-    workers: Arc<Queue>,
+    workers: Arc<Workers>,
     _reclaim: Shrinker<ReclaimContexts>,
+}
+
+/// Who decodes in the background.
+struct Workers {
+    /// What was read by a device.
+    urgent: Queue,
+    /// What was read by a task, such as that of a loop device, or of dm-verity: as soon as that one
+    /// would do it. A reader of the first pclusters gets to join the last ones, which it would have
+    /// decoded once more.
+    usual: Queue,
+}
+
+impl Workers {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            urgent: Queue::new(c"erofs_rs", Priority::High)?,
+            usual: Queue::new(c"erofs_rs-usual", Priority::Normal)?,
+        })
+    }
+
+    /// For who says that something was read.
+    fn here(&self) -> &Queue {
+        match vfs::task::is_preemptible() {
+            true => &self.usual,
+            false => &self.urgent,
+        }
+    }
 }
 
 /// What memory reclaim asks of decoders.
@@ -85,15 +115,16 @@ impl Global {
         Ok(Self {
             _reclaim: Shrinker::new(c"erofs_rs-codecs", ReclaimContexts(contexts.clone()))?,
             contexts,
-            workers: Arc::new(Queue::new(c"erofs_rs")?, GFP_KERNEL)?,
+            workers: Arc::new(Workers::new()?, GFP_KERNEL)?,
         })
     }
 }
 
 impl Drop for Global {
     fn drop(&mut self) {
-        // A job that has ended all folios of its mount may still hold on to the queue.
-        self.workers.drain();
+        // A job that has ended all folios of its mount may still hold on to its queue.
+        self.workers.urgent.drain();
+        self.workers.usual.drain();
     }
 }
 
@@ -104,7 +135,7 @@ pub(crate) struct Shared {
     table: Table,
     decoders: Decoders,
     kept: cache::Kept,
-    workers: Arc<Queue>,
+    workers: Arc<Workers>,
     names: Names,
     /// Block size of the image, in bytes.
     block: u32,

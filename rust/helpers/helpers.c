@@ -341,6 +341,13 @@ void rust_vfs_bio_next_folio(struct folio_iter *fi, struct bio *bio)
 	bio_next_folio(fi, bio);
 }
 
+/* linux/preempt.h */
+
+bool rust_vfs_preemptible(void)
+{
+	return preemptible();
+}
+
 /* linux/blkdev.h */
 
 unsigned int rust_vfs_bdev_dma_alignment(struct block_device *bdev)

@@ -21,6 +21,13 @@ pub fn cond_resched() {
     unsafe { helpers::cond_resched() };
 }
 
+/// Whether this is a task that can be preempted; never where the kernel does not count what keeps
+/// it from that. Any context.
+pub fn is_preemptible() -> bool {
+    // SAFETY: only looks at the current task.
+    unsafe { helpers::preemptible() }
+}
+
 /// Gives the block layer what the task collected for it (`struct blk_plug`). Who goes to sleep with
 /// something in there leaves it to a worker to do that. May sleep.
 pub fn flush_plug() {

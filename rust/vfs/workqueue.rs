@@ -73,7 +73,16 @@ impl<T> Deref for Work<T> {
     }
 }
 
-/// A queue whose work runs on any CPU, soon. Dropping it waits until all of it is done, and may
+/// How soon work is done.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub enum Priority {
+    /// As other tasks run.
+    Normal,
+    /// Before them.
+    High,
+}
+
+/// A queue whose work runs on any CPU. Dropping it waits until all of it is done, and may
 /// sleep: no job on the queue may do it.
 ///
 /// # Invariants
@@ -89,8 +98,12 @@ unsafe impl Sync for Queue {}
 
 impl Queue {
     /// A queue `name`. `ENOMEM`. May sleep.
-    pub fn new(name: &CStr) -> Result<Self> {
-        let flags = bindings::wq_flags_WQ_UNBOUND | bindings::wq_flags_WQ_HIGHPRI;
+    pub fn new(name: &CStr, priority: Priority) -> Result<Self> {
+        let flags = bindings::wq_flags_WQ_UNBOUND
+            | match priority {
+                Priority::Normal => 0,
+                Priority::High => bindings::wq_flags_WQ_HIGHPRI,
+            };
         // SAFETY: both strings are terminated, and the format wants one.
         let queue = unsafe {
             bindings::alloc_workqueue_noprof(c"%s".as_char_ptr(), flags, 0, name.as_char_ptr())

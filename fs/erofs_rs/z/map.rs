@@ -136,12 +136,12 @@ impl<'a> Mapper<'a> {
     fn sum(
         &mut self,
         map: &Map,
-        lookup: &mut Lookup,
+        lookup: &mut Lookup<'_>,
         may_wait: bool,
     ) -> Result<Option<ZExtent>> {
         let known = map.checkpoints()?;
         let resumed = lookup.resume(&known.lock());
-        *lookup = resumed.map_err(|e| self.fault(e))?;
+        resumed.map_err(|e| self.fault(e))?;
         self.run(may_wait, lookup, Lookup::wanted, |lookup, bytes| {
             let fed = lookup.feed(bytes);
             if let Some(new) = lookup.checkpoint() {

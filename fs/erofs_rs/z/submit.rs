@@ -183,7 +183,7 @@ impl Job {
         }
         Queue::push_to_own(job, |job| match &job.then {
             Then::Tell(_) => None,
-            Then::Decode(_, shared) => Some(&*shared.workers),
+            Then::Decode(_, shared) => Some(shared.workers.here()),
         });
     }
 }

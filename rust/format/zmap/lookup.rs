@@ -49,11 +49,11 @@ use crate::{
 /// What [`Lookup::new()`] found.
 #[derive(Clone, Copy, Debug)]
 #[allow(clippy::large_enum_variant)] // It is on the stack, to be taken apart at once.
-pub enum Plan {
+pub enum Plan<'h> {
     /// The extent.
     Extent(ZExtent),
     /// It is to be looked up.
-    Lookup(Lookup),
+    Lookup(Lookup<'h>),
 }
 
 /// A lookup of the extent that a position of a compressed file is in.
@@ -62,20 +62,27 @@ pub enum Plan {
 /// gives the extent. On a file without end this can take as long: the caller sees to it that it can
 /// be interrupted.
 #[derive(Clone, Copy, Debug)]
-pub struct Lookup {
-    limits: Limits,
-    source: Source,
+pub struct Lookup<'h> {
+    file: File,
     area: Area,
-    table: Table,
+    table: Table<'h>,
+}
+
+/// What all steps of a lookup know of the file.
+#[derive(Clone, Copy, Debug)]
+struct File {
+    limits: Limits,
+    /// What its metadata is read from.
+    source: Source,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Table {
-    Indexes(IndexLookup),
+enum Table<'h> {
+    Indexes(IndexLookup<'h>),
     Records(Search),
 }
 
-impl Table {
+impl Table<'_> {
     fn ask(&self) -> Ask {
         match self {
             Table::Indexes(lookup) => lookup.ask(),
@@ -83,15 +90,15 @@ impl Table {
         }
     }
 
-    fn take(&mut self, bytes: &[u8]) -> Result<Option<ZExtent>> {
+    fn take(&mut self, file: &File, bytes: &[u8]) -> Result<Option<ZExtent>> {
         match self {
-            Table::Indexes(lookup) => lookup.take(bytes),
+            Table::Indexes(lookup) => lookup.take(file, bytes),
             Table::Records(search) => search.take(bytes),
         }
     }
 }
 
-impl Lookup {
+impl<'h> Lookup<'h> {
     /// A lookup of byte `la`, with the header of the same inode.
     ///
     /// # Errors
@@ -101,44 +108,58 @@ impl Lookup {
     pub fn new(
         sb: &SuperBlock,
         inode: &Inode,
-        header: &Header,
+        header: &'h Header,
         la: u64,
         want: Want,
-    ) -> Result<Plan> {
+    ) -> Result<Plan<'h>> {
         if let Some(hole) = behind_end(inode, la) {
             return Ok(Plan::Extent(hole));
         }
 
         let source = inode.source();
         let limits = Limits::new(sb, inode);
-        let table = match header.0 {
-            Map::Packed { pos } => {
-                return Ok(Plan::Extent(ZExtent {
-                    la: 0,
-                    len: inode.size,
-                    full: true,
-                    place: ZPlace::Fragment { pos },
-                }));
-            }
+        let file = File { limits, source };
+
+        // A lookup is large: it is put together where it stays.
+        match &header.0 {
+            Map::Packed { pos } => Ok(Plan::Extent(ZExtent {
+                la: 0,
+                len: inode.size,
+                full: true,
+                place: ZPlace::Fragment { pos: *pos },
+            })),
             Map::Records(records) => {
-                let search = Search::new(records, sb.block, inode.size, la)?;
+                let search = Search::new(*records, sb.block, inode.size, la)?;
 
                 if let Some(hole) = search.answer()? {
                     return Ok(Plan::Extent(hole));
                 }
-                Table::Records(search)
+                Ok(Plan::Lookup(Self {
+                    file,
+                    area: search.ask.area(source, sb.block),
+                    table: Table::Records(search),
+                }))
             }
             Map::Indexes(indexes) => {
-                Table::Indexes(IndexLookup::new(indexes, limits, source, la, want)?)
-            }
-        };
+                // The last lcluster of a file with inline data does not count fully.
+                let limit = match indexes.tail {
+                    Tail::Inline { .. } => inode.size,
+                    _ => u64::MAX,
+                };
+                let search = HeadSearch::new(indexes.table, la, limit)?;
 
-        Ok(Plan::Lookup(Self {
-            limits,
-            source,
-            area: table.ask().area(source, sb.block),
-            table,
-        }))
+                Ok(Plan::Lookup(Self {
+                    file,
+                    area: search.walk.ask().area(source, sb.block),
+                    table: Table::Indexes(IndexLookup {
+                        indexes,
+                        la,
+                        want,
+                        step: Step::Head(search),
+                    }),
+                }))
+            }
+        }
     }
 
     /// Begins at the nearest of the checkpoints that the caller keeps for the inode. `kept` has
@@ -148,12 +169,12 @@ impl Lookup {
     /// # Errors
     ///
     /// `EUCLEAN` if the records are beyond any device.
-    pub fn resume(mut self, kept: &[u64]) -> Result<Self> {
+    pub fn resume(&mut self, kept: &[u64]) -> Result<()> {
         if let Table::Records(search) = &mut self.table {
             search.resume(kept)?;
-            self.area = search.ask.area(self.source, self.limits.block);
+            self.area = search.ask.area(self.file.source, self.file.limits.block);
         }
-        Ok(self)
+        Ok(())
     }
 
     /// What is to be read, within one block: all of it, or its first [`RECORD_MAX`] bytes or more.
@@ -173,11 +194,12 @@ impl Lookup {
         let window = Window::new(self.area, self.table.ask(), bytes)?;
 
         while let Some(bytes) = window.get(self.table.ask()) {
-            if let Some(extent) = self.table.take(bytes)? {
-                return self.limits.check(extent).map(Some);
+            if let Some(extent) = self.table.take(&self.file, bytes)? {
+                return self.file.limits.check(extent).map(Some);
             }
         }
-        self.area = self.table.ask().area(self.source, self.limits.block);
+        let ask = self.table.ask();
+        self.area = ask.area(self.file.source, self.file.limits.block);
         Ok(None)
     }
 
@@ -193,10 +215,8 @@ impl Lookup {
 
 /// A lookup by indexes.
 #[derive(Clone, Copy, Debug)]
-struct IndexLookup {
-    indexes: Indexes,
-    limits: Limits,
-    source: Source,
+struct IndexLookup<'h> {
+    indexes: &'h Indexes,
     la: u64,
     want: Want,
     step: Step,
@@ -212,25 +232,7 @@ enum Step {
     End(Walk, ZExtent),
 }
 
-impl IndexLookup {
-    fn new(indexes: Indexes, limits: Limits, source: Source, la: u64, want: Want) -> Result<Self> {
-        // The last lcluster of a file with inline data does not count fully.
-        let limit = match indexes.tail {
-            Tail::Inline { .. } => limits.size,
-            _ => u64::MAX,
-        };
-        let search = HeadSearch::new(indexes.table, la, limit)?;
-
-        Ok(Self {
-            indexes,
-            limits,
-            source,
-            la,
-            want,
-            step: Step::Head(search),
-        })
-    }
-
+impl IndexLookup<'_> {
     fn ask(&self) -> Ask {
         match &self.step {
             Step::Head(search) => search.walk.ask(),
@@ -238,18 +240,16 @@ impl IndexLookup {
         }
     }
 
-    fn take(&mut self, bytes: &[u8]) -> Result<Option<ZExtent>> {
-        match self.step {
-            Step::Head(mut search) => {
-                let head = search.take(bytes)?;
-
-                self.step = Step::Head(search);
-                match head {
-                    Some(head) => self.found(search.walk, head),
-                    None => Ok(None),
+    fn take(&mut self, file: &File, bytes: &[u8]) -> Result<Option<ZExtent>> {
+        match &mut self.step {
+            Step::Head(search) => match search.take(bytes)? {
+                None => Ok(None),
+                Some(head) => {
+                    let walk = search.walk;
+                    self.found(file, walk, head)
                 }
-            }
-            Step::Blocks(mut walk, head) => {
+            },
+            Step::Blocks(walk, head) => {
                 let lcluster = walk.read(bytes, false)?;
 
                 let blocks = match (lcluster, walk.blocks) {
@@ -258,9 +258,11 @@ impl IndexLookup {
                     (Lcluster::NonHead { back: 1, .. }, Some(blocks)) => blocks,
                     _ => return Err(Error::NoBlockCount(walk.lcn())),
                 };
-                self.cluster(walk, &head, blocks)
+                let (walk, head) = (*walk, *head);
+                self.cluster(file, walk, &head, blocks)
             }
-            Step::End(mut walk, extent) => {
+            Step::End(walk, extent) => {
+                let extent = *extent;
                 let (lcn, begin) = (walk.lcn(), walk.table.la(walk.lcn()));
 
                 let ahead = match walk.read(bytes, true)? {
@@ -277,13 +279,14 @@ impl IndexLookup {
                     // Old images have distances of 0.
                     Lcluster::NonHead { ahead, .. } => ahead.max(1),
                 };
-                self.go_on(walk, extent, lcn.saturating_add(u64::from(ahead)))
+                let walk = *walk;
+                self.go_on(file, walk, extent, lcn.saturating_add(u64::from(ahead)))
             }
         }
     }
 
     /// The extent's head was found: what is to be known of its pcluster?
-    fn found(&mut self, mut walk: Walk, head: Head) -> Result<Option<ZExtent>> {
+    fn found(&mut self, file: &File, mut walk: Walk, head: Head) -> Result<Option<ZExtent>> {
         match self.indexes.tail {
             Tail::Inline { lcn, pos, size } if lcn == head.lcn => {
                 let cluster = Cluster {
@@ -291,12 +294,12 @@ impl IndexLookup {
                     len: u32::from(size),
                     algorithm: self.algorithm(head.kind, true),
                     partial_ref: head.partial_ref,
-                    inline: Some(self.source),
+                    inline: Some(file.source),
                 };
-                return self.placed(walk, &head, ZPlace::Mapped(cluster));
+                return self.placed(file, walk, &head, ZPlace::Mapped(cluster));
             }
             Tail::Fragment { lcn, pos } if lcn == head.lcn => {
-                return self.placed(walk, &head, ZPlace::Fragment { pos });
+                return self.placed(file, walk, &head, ZPlace::Fragment { pos });
             }
             _ => {}
         }
@@ -306,11 +309,11 @@ impl IndexLookup {
             Kind::Plain | Kind::Head2 => walk.table.big2,
         };
         let next = head.lcn.saturating_add(1);
-        let last = walk.table.la(next) >= self.limits.size;
+        let last = walk.table.la(next) >= file.limits.size;
 
         match walk.blocks {
-            Some(blocks) => self.cluster(walk, &head, blocks),
-            None if !big || last => self.cluster(walk, &head, 1),
+            Some(blocks) => self.cluster(file, walk, &head, blocks),
+            None if !big || last => self.cluster(file, walk, &head, 1),
             None => {
                 walk.go(next)?;
                 self.step = Step::Blocks(walk, head);
@@ -320,8 +323,14 @@ impl IndexLookup {
     }
 
     /// The extent is in a pcluster of so many blocks, or is a hole if there are none.
-    fn cluster(&mut self, walk: Walk, head: &Head, blocks: u32) -> Result<Option<ZExtent>> {
-        let block = self.limits.block;
+    fn cluster(
+        &mut self,
+        file: &File,
+        walk: Walk,
+        head: &Head,
+        blocks: u32,
+    ) -> Result<Option<ZExtent>> {
+        let block = file.limits.block;
         let len = block.pos(u64::from(blocks));
         let place = match blocks {
             0 => ZPlace::Hole,
@@ -334,7 +343,7 @@ impl IndexLookup {
             }),
         };
 
-        self.placed(walk, head, place)
+        self.placed(file, walk, head, place)
     }
 
     fn algorithm(&self, kind: Kind, inline: bool) -> Coding {
@@ -349,7 +358,13 @@ impl IndexLookup {
     }
 
     /// The extent's place is known. Is its end?
-    fn placed(&mut self, walk: Walk, head: &Head, place: ZPlace) -> Result<Option<ZExtent>> {
+    fn placed(
+        &mut self,
+        file: &File,
+        walk: Walk,
+        head: &Head,
+        place: ZPlace,
+    ) -> Result<Option<ZExtent>> {
         let extent = ZExtent {
             la: head.la,
             len: head.end.saturating_sub(head.la),
@@ -358,19 +373,27 @@ impl IndexLookup {
         };
         let inline = matches!(self.indexes.tail, Tail::Inline { lcn, .. } if lcn == head.lcn);
         let stream = self.algorithm(head.kind, inline).is_stream();
-        let block = u64::from(self.limits.block.size());
+        let block = u64::from(file.limits.block.size());
 
         match self.want {
-            Want::Fiemap => self.go_on(walk, extent, walk.lcn()),
-            Want::ReadMore if stream && extent.len >= block => self.go_on(walk, extent, walk.lcn()),
+            Want::Fiemap => self.go_on(file, walk, extent, walk.lcn()),
+            Want::ReadMore if stream && extent.len >= block => {
+                self.go_on(file, walk, extent, walk.lcn())
+            }
             _ => Ok(Some(extent)),
         }
     }
 
     /// Goes on to lcluster `lcn`, which can be another extent's.
-    fn go_on(&mut self, mut walk: Walk, extent: ZExtent, lcn: u64) -> Result<Option<ZExtent>> {
-        if walk.table.la(lcn) >= self.limits.size {
-            return Ok(Some(ended(extent, self.limits.size)));
+    fn go_on(
+        &mut self,
+        file: &File,
+        mut walk: Walk,
+        extent: ZExtent,
+        lcn: u64,
+    ) -> Result<Option<ZExtent>> {
+        if walk.table.la(lcn) >= file.limits.size {
+            return Ok(Some(ended(extent, file.limits.size)));
         }
         walk.go(lcn)?;
         self.step = Step::End(walk, extent);

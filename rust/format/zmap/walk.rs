@@ -30,6 +30,7 @@ pub(super) struct Walk {
 }
 
 impl Walk {
+    #[inline]
     pub(super) fn new(table: Table, lcn: u64) -> Result<Self> {
         Ok(Self {
             table,
@@ -111,6 +112,7 @@ pub(super) struct HeadSearch {
 
 impl HeadSearch {
     /// A search for byte `la`.
+    #[inline]
     pub(super) fn new(table: Table, la: u64, limit: u64) -> Result<Self> {
         let lcn = table.lcn(la);
         let walk = Walk::new(table, lcn)?;

@@ -30,6 +30,7 @@ use crate::{
     },
     span::address,
     workqueue::{
+        Priority,
         Queue,
         Run,
         Work, //
@@ -674,7 +675,7 @@ mod suite {
             held.push(contexts.hold()?, GFP_KERNEL)?;
         }
         assert_eq!((contexts.count(), contexts.shrink(10)), (0, 0));
-        let queue = Queue::new(c"vfs_test")?;
+        let queue = Queue::new(c"vfs_test", Priority::High)?;
         let done = Arc::new(AtomicBool::new(false), GFP_KERNEL)?;
         let later = Later {
             sample,

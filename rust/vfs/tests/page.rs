@@ -19,6 +19,7 @@ use crate::{
         Span, //
     },
     workqueue::{
+        Priority,
         Queue,
         Run,
         Work, //
@@ -194,7 +195,7 @@ mod suite {
     #[test]
     fn queued_work_is_done_once() -> Result {
         let sum = Arc::new(AtomicUsize::new(0), GFP_KERNEL)?;
-        let queue = Queue::new(c"vfs_test")?;
+        let queue = Queue::new(c"vfs_test", Priority::High)?;
         for n in 1..=100 {
             let work = Work::new(Add(sum.clone(), n));
             queue.push(UniqueArc::pin_init(work, GFP_KERNEL)?);

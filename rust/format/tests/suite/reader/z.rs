@@ -94,8 +94,8 @@ impl Opened<'_> {
 
         let extent = match Lookup::new(sb, &self.inode, &self.header, la, want)? {
             Plan::Extent(extent) => extent,
-            Plan::Lookup(lookup) => {
-                let mut lookup = lookup.resume(&self.kept)?;
+            Plan::Lookup(mut lookup) => {
+                lookup.resume(&self.kept)?;
 
                 loop {
                     let mut area = image.checked(lookup.wanted());
