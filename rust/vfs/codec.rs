@@ -165,7 +165,7 @@ impl Decoder {
     /// On an error what `output` holds is undefined.
     pub fn decode(
         &self,
-        mut input: Input<'_>,
+        input: &mut Input<'_>,
         output: &mut Output<'_>,
         request: Request,
     ) -> Result<InPlace, CodecError> {
@@ -177,13 +177,13 @@ impl Decoder {
         let mut place = InPlace::None;
         let mut from = None;
         let src = match input.place(output.slots()) {
-            Some(at) if self.fits_in_place(&input, output, at, request) => {
+            Some(at) if self.fits_in_place(input, output, at, request) => {
                 place = InPlace::Taken;
                 to.as_ptr().wrapping_add(at).cast_const()
             }
             _ => {
                 if input.is_in_place() {
-                    let copied = output.detach(&mut input);
+                    let copied = output.detach(input);
                     place = InPlace::Copied(copied.map_err(|_| CodecError::NoMemory)?);
                 }
                 from.insert(input.map()?).as_ptr()

@@ -25,7 +25,10 @@ pub struct Few<T, const N: usize>(Room<T, N>);
 ///
 /// Of `Here`, the first `len` are initialised.
 enum Room<T, const N: usize> {
-    Here { items: [MaybeUninit<T>; N], len: usize },
+    Here {
+        items: [MaybeUninit<T>; N],
+        len: usize,
+    },
     There(KVec<T>),
 }
 

@@ -57,13 +57,17 @@ impl LockedFolio {
     /// is the caller's, and moves to the result.
     pub(crate) unsafe fn from_raw(folio: NonNull<bindings::folio>) -> Self {
         // SAFETY: the folio is live while it is locked, and its private data is ours to use.
-        let len = unsafe {
+        let (base, len) = unsafe {
             *private(folio) = core::ptr::null_mut();
-            helpers::folio_size(folio.as_ptr())
+            (
+                helpers::folio_pos(folio.as_ptr()) as u64,
+                helpers::folio_size(folio.as_ptr()),
+            )
         };
         // INVARIANT: the only part, as the count of zero says, with all bytes.
         Self(FolioPart {
             folio,
+            base,
             range: 0..len,
         })
     }
@@ -124,6 +128,8 @@ pub fn grab<T: FileSystem>(inode: &Inode<T>, pos: u64) -> Option<LockedFolio> {
 /// them, and no other has a byte of `range`, which is within the folio and not empty.
 pub struct FolioPart {
     folio: NonNull<bindings::folio>,
+    /// Position of the folio in its file, where it stays as long as it is locked.
+    base: u64,
     range: Range<usize>,
 }
 
@@ -186,8 +192,10 @@ impl FolioPart {
     ///
     /// `folio` and `range` are those of a part that was given to [`FolioPart::into_raw`].
     pub(crate) unsafe fn from_raw(folio: NonNull<bindings::folio>, range: Range<usize>) -> Self {
+        // SAFETY: the folio is locked.
+        let base = unsafe { helpers::folio_pos(folio.as_ptr()) } as u64;
         // INVARIANT: as it was there.
-        Self { folio, range }
+        Self { folio, base, range }
     }
 
     /// The folio, and the range of bytes in it. The duty to end the part moves to the caller.
@@ -206,14 +214,14 @@ impl FolioPart {
     }
 
     /// Position of its first byte in the file.
+    #[inline]
     pub fn pos(&self) -> u64 {
-        // SAFETY: the folio is locked, so it stays where it is in its file.
-        let pos = unsafe { helpers::folio_pos(self.folio.as_ptr()) };
-        pos as u64 + self.range.start as u64
+        self.base + self.range.start as u64
     }
 
     /// Length in bytes, not 0.
     #[allow(clippy::len_without_is_empty)]
+    #[inline]
     pub fn len(&self) -> usize {
         self.range.len()
     }
@@ -236,6 +244,7 @@ impl FolioPart {
 
     /// Splits off the rest behind the first `len` bytes, if there is any. 0 counts as 1, so that no
     /// part is empty.
+    #[inline]
     pub fn split(mut self, len: u64) -> (Self, Option<Self>) {
         let len = len.clamp(1, self.len() as u64) as usize;
         let at = self.range.start + len;
@@ -246,6 +255,7 @@ impl FolioPart {
         // INVARIANT: one part became two, which share the bytes.
         let rest = Self {
             folio: self.folio,
+            base: self.base,
             range: at..self.range.end,
         };
         self.range.end = at;

@@ -145,7 +145,9 @@ unsafe fn copy(to: *mut u8, folio: *mut bindings::folio, offset: usize, n: usize
     // are aligned as `offset` is. What others write meanwhile is no data race by the kernel's rules,
     // as the reads are volatile (`READ_ONCE`).
     unsafe {
-        let from = helpers::kmap_local_folio(folio, offset).cast::<u8>().cast_const();
+        let from = helpers::kmap_local_folio(folio, offset)
+            .cast::<u8>()
+            .cast_const();
         for i in 0..n / word {
             let value = from.cast::<u64>().add(i).read_volatile();
             to.cast::<u64>().add(i).write_unaligned(value);

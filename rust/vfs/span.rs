@@ -40,6 +40,7 @@ pub(crate) struct PageList {
 
 impl PageList {
     /// `len` places without a page.
+    #[inline]
     pub(crate) fn new(len: usize, alloc: Alloc) -> Result<Self> {
         let _scope = alloc.scope();
         let many = if len > INLINE {

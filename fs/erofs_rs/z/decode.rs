@@ -154,7 +154,7 @@ impl Shared {
                         .min(self.block as usize - pcluster.skip(self.block)),
                     partial: state.partial,
                 };
-                match decoder.decode(input, &mut output, request)? {
+                match decoder.decode(&mut input, &mut output, request)? {
                     InPlace::None => {}
                     InPlace::Taken => self.stats.add(Event::InplaceDecompress, 1),
                     InPlace::Copied(pages) => {
@@ -163,7 +163,7 @@ impl Shared {
                     }
                 }
             }
-            None => self.copy(pcluster, state, input, &mut output)?,
+            None => self.copy(pcluster, state, &mut input, &mut output)?,
         }
         for (at, len, part) in elsewhere {
             output.copy_to(at, len, part, 0)?;
@@ -176,7 +176,7 @@ impl Shared {
         &self,
         pcluster: &Pcluster,
         state: &State,
-        mut input: Input<'a>,
+        input: &mut Input<'a>,
         output: &mut Output<'a>,
     ) -> Result {
         let length = output.len();
@@ -193,13 +193,13 @@ impl Shared {
             first = head.min(length);
             let moves = from != output.offset() || input.len() > PAGE_SIZE;
             if moves && state.slots().iter().any(Slot::is_in_place) {
-                let pages = output.detach(&mut input)?;
+                let pages = output.detach(input)?;
                 self.stats.add(Event::BouncePages, pages as u64);
             }
-            output.copy_from(0, &input, from, first)?;
+            output.copy_from(0, input, from, first)?;
         }
         // In order: a page that is both in and out is the last one that there is.
-        output.copy_from(first, &input, 0, length - first)?;
+        output.copy_from(first, input, 0, length - first)?;
         output.set_filled();
         Ok(())
     }

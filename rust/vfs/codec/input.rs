@@ -77,6 +77,7 @@ impl<'a> Input<'a> {
 
     /// `len` bytes from byte `offset` of the first page on. `EINVAL` if that is beyond the page, or
     /// `len` is 0 or too large; `ENOMEM`. The pages are to be added, each of them.
+    #[inline]
     pub fn from_pages(offset: usize, len: usize, alloc: Alloc) -> Result<Self> {
         if offset >= PAGE_SIZE || len > MAX_LEN {
             return Err(EINVAL);
@@ -85,6 +86,7 @@ impl<'a> Input<'a> {
         Self::new(Source::Pages(pages, PhantomData), offset, len)
     }
 
+    #[inline]
     fn new(source: Source<'a>, offset: usize, len: usize) -> Result<Self> {
         if len == 0 || len > MAX_LEN {
             return Err(EINVAL);
@@ -245,7 +247,7 @@ impl<'a> Input<'a> {
     }
 
     /// Gives the copies back when the input is over.
-    pub(super) fn end(mut self, pool: &mut Pool) {
+    pub(super) fn end(&mut self, pool: &mut Pool) {
         pool.append(&mut self.copies);
     }
 

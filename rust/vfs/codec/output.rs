@@ -58,6 +58,7 @@ impl<'a> Output<'a> {
     /// Room for `len` bytes from byte `offset` of the first page on. `EINVAL` if that is beyond the
     /// page, or `len` is 0 or too large; `ENOMEM`. Pages that are needed come from `pool`, or are
     /// looked for as `alloc` says.
+    #[inline]
     pub fn new(pool: &'a mut Pool, alloc: Alloc, offset: usize, len: usize) -> Result<Self> {
         if offset >= PAGE_SIZE || len == 0 || len > MAX_LEN {
             return Err(EINVAL);
@@ -186,7 +187,7 @@ impl<'a> Output<'a> {
     }
 
     /// What was used to decode `input` is the pool's again.
-    pub(super) fn end(&mut self, input: Input<'_>) {
+    pub(super) fn end(&mut self, input: &mut Input<'_>) {
         input.end(self.pool);
     }
 

@@ -117,7 +117,7 @@ impl Sample {
         for (i, page) in pages.iter().enumerate() {
             input.add_page(i, page).unwrap();
         }
-        let result = self.decoder.decode(input, &mut output, request);
+        let result = self.decoder.decode(&mut input, &mut output, request);
         drop(output);
         drop(parts);
         memories.check_unwanted(to, len);
@@ -319,8 +319,8 @@ mod suite {
             let mut memory = Memories::new(1)?;
             let mut parts = memory.parts(0)?;
             let mut output = Output::new(&mut pool, Alloc::NoIo, 500, TEXT)?;
-            let input = Input::from_bytes(&sample.stream)?;
-            let place = sample.decoder.decode(input, &mut output, WHOLE)?;
+            let mut input = Input::from_bytes(&sample.stream)?;
+            let place = sample.decoder.decode(&mut input, &mut output, WHOLE)?;
             assert_eq!(place, InPlace::None);
             output.copy_to(PAGE_SIZE - 500 - 100, 300, &mut parts[0], 7)?;
             for (from, len, at) in [(TEXT, 1, 0), (usize::MAX, 2, 0), (0, 2, PAGE_SIZE - 1)] {
@@ -348,8 +348,8 @@ mod suite {
                 let mut parts = memory.parts(0)?;
                 let mut output = Output::new(&mut pool, Alloc::BestEffort, 0, TEXT)?;
                 assert!(output.add(wanted * PAGE_SIZE, &mut parts[wanted]).is_ok());
-                let input = Input::from_bytes(&sample.stream)?;
-                sample.decoder.decode(input, &mut output, WHOLE)?;
+                let mut input = Input::from_bytes(&sample.stream)?;
+                sample.decoder.decode(&mut input, &mut output, WHOLE)?;
                 drop(output);
                 drop(parts);
                 assert_eq!(pool.len(), 2);
@@ -419,7 +419,7 @@ mod suite {
                 assert_eq!(input.add_page(i, page), Err(EINVAL));
             }
             assert_eq!(input.add_page(pages.len() + 1, &pages[0]), Err(EINVAL));
-            let result = sample.decoder.decode(input, &mut output, WHOLE);
+            let result = sample.decoder.decode(&mut input, &mut output, WHOLE);
             assert_eq!(result, Err(CodecError::Incomplete));
             Ok(())
         })
@@ -477,7 +477,7 @@ mod suite {
                     padding: PAGE_SIZE,
                     partial: false,
                 };
-                let place = sample.decoder.decode(input, &mut output, request)?;
+                let place = sample.decoder.decode(&mut input, &mut output, request)?;
                 // The margin of a stream of two pages is 32 and some 25 bytes.
                 let fits = lz4 && room == 100;
                 if fits {
@@ -528,7 +528,7 @@ mod suite {
                 }
             }
             let shared = places.iter().flatten().count();
-            let place = decoder.decode(input, &mut output, WHOLE)?;
+            let place = decoder.decode(&mut input, &mut output, WHOLE)?;
             assert_eq!(place, InPlace::Copied(shared));
             drop(output);
             drop(parts);
@@ -806,7 +806,7 @@ mod suite {
                 padding: PAGE_SIZE,
                 partial: false,
             };
-            bad += usize::from(decoder.decode(input, &mut output, request).is_err());
+            bad += usize::from(decoder.decode(&mut input, &mut output, request).is_err());
         }
         assert!(bad > 10);
         Ok(())

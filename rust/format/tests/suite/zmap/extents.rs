@@ -89,8 +89,7 @@ fn sums() {
 /// reads.
 fn resume(file: &File, la: u64, kept: &[u64]) -> (ZExtent, Vec<Checkpoint>, u32) {
     let header = file.header().unwrap();
-    let Plan::Lookup(mut lookup) =
-        Lookup::new(&file.sb, &file.inode, &header, la, Read).unwrap()
+    let Plan::Lookup(mut lookup) = Lookup::new(&file.sb, &file.inode, &header, la, Read).unwrap()
     else {
         panic!("no read is needed");
     };
