@@ -23,8 +23,12 @@ def compared(bed, names, how):
     return lab.Batch(lab.script(bed, "differential.sh", jobs, timeout=20_000 if len(names) > 100 else 1200))
 
 
+# All files but for some of the many small and empty ones, by all orders of reads.
+HOW = "--level reads --per-dir 25"
+
+
 def sample(bed):
-    return compared(bed, tuple(SAMPLE[bed]), "--level reads --per-dir 25")
+    return compared(bed, tuple(SAMPLE[bed]), HOW)
 
 
 def cells(names):
@@ -44,7 +48,7 @@ def test_sample_leaves_no_trace(bed):
 
 
 def thorough(bed):
-    return compared(bed, tuple(GRID), "--level reads" if bed == "uml-debug" else "")
+    return compared(bed, tuple(GRID), HOW)
 
 
 @pytest.mark.full
