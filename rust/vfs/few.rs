@@ -32,20 +32,22 @@ enum Room<T, const N: usize> {
     There(KVec<T>),
 }
 
-impl<T, const N: usize> Few<T, N> {
-    /// A list with room for `N` items.
-    pub const fn new() -> Self {
+impl<T, const N: usize> Default for Few<T, N> {
+    /// An empty list with room for `N` items.
+    fn default() -> Self {
         // INVARIANT: none is.
         Self(Room::Here {
             items: [const { MaybeUninit::uninit() }; N],
             len: 0,
         })
     }
+}
 
+impl<T, const N: usize> Few<T, N> {
     /// An empty list with room for `capacity` items.
     pub fn with_capacity(capacity: usize, flags: Flags) -> Result<Self, AllocError> {
         if capacity <= N {
-            return Ok(Self::new());
+            return Ok(Self::default());
         }
         Ok(Self(Room::There(KVec::with_capacity(capacity, flags)?)))
     }

@@ -207,7 +207,7 @@ impl Pcluster {
                     seat: Seat::new(),
                     wanted: KVec::new(),
                     lent: 0,
-                    slots: Slots::new(),
+                    slots: Slots::default(),
                     kept: 0,
                     below: 0,
                     length: 0,
@@ -518,7 +518,7 @@ impl State {
         self.orphan = true;
         self.below = 0;
         let kept = core::mem::replace(&mut self.kept, 0);
-        Some((kept, core::mem::replace(&mut self.slots, Slots::new())))
+        Some((kept, core::mem::take(&mut self.slots)))
     }
 }
 
