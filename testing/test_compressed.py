@@ -23,18 +23,14 @@ def compared(bed, names, how):
     return lab.Batch(lab.script(bed, "differential.sh", jobs, timeout=20_000 if len(names) > 100 else 1200))
 
 
-# All files but for some of the many small and empty ones, by all orders of reads.
-HOW = "--level reads --per-dir 25"
+# All files but for some of the many small and empty ones, by all orders of reads. The debug kernel would
+# take hours: there each fourth one, which are others from image to image, and the rest by one read.
+READS = "--level reads --per-dir 25"
+HOW = {"stock": READS, "uml-debug": READS + " --every 4 --phase {n}"}
 
 
 def sample(bed):
-    return compared(bed, tuple(SAMPLE[bed]), HOW)
-
-
-def cells(names):
-    """Each name on its bed; those of a bed share a boot."""
-    return pytest.mark.parametrize("bed, name", [
-        pytest.param(bed, name, marks=lab.shared_boot(f"compressed-{bed}")) for bed in lab.BEDS for name in names[bed]])
+    return compared(bed, tuple(SAMPLE[bed]), HOW[bed])
 
 
 @cells(SAMPLE)
@@ -48,9 +44,7 @@ def test_sample_leaves_no_trace(bed):
 
 
 def thorough(bed):
-    # The debug kernel would take hours: all files of an image by one read, and each fifth one as elsewhere,
-    # which is another fifth from image to image.
-    return compared(bed, tuple(GRID), HOW if bed == "stock" else f"{HOW} --every 5 --phase {{n}}")
+    return compared(bed, tuple(GRID), HOW[bed])
 
 
 @pytest.mark.full
