@@ -4,7 +4,8 @@
 //!
 //! One process mounts, drops the caches, starts the clock, works, stops it and unmounts, for each
 //! filesystem type in turn: nothing is loaded from disk while the clock runs. Under `-icount` the
-//! clock counts instructions.
+//! clock counts instructions. What the kernel has more memory in use for than before the mount is
+//! printed where that is asked for.
 
 use anyhow::{
     bail,
@@ -16,6 +17,7 @@ use clap::{
     Subcommand, //
 };
 use std::{
+    collections::BTreeMap,
     ffi::CString,
     fs::{
         self,
@@ -44,6 +46,9 @@ struct Args {
     device: String,
     #[arg(long, default_value = "/mnt")]
     mountpoint: PathBuf,
+    /// Print what memory was in use for, too
+    #[arg(long)]
+    memory: bool,
     #[command(subcommand)]
     work: Work,
 }
@@ -95,12 +100,49 @@ fn umount(dir: &Path) -> Result<()> {
     check(unsafe { libc::umount(dir.as_ptr()) }, "umount")
 }
 
+fn drop_caches() -> Result<()> {
+    // Twice: the first lets go of what the second can then drop.
+    for _ in 0..2 {
+        fs::write("/proc/sys/vm/drop_caches", "3")?;
+    }
+    Ok(())
+}
+
 /// Sectors read from the device so far.
 fn sectors(device: &str) -> Result<u64> {
     let device = fs::canonicalize(device)?;
     let name = device.file_name().context("device")?;
     let stat = fs::read_to_string(Path::new("/sys/block").join(name).join("stat"))?;
     Ok(stat.split_whitespace().nth(2).context("stat")?.parse()?)
+}
+
+/// What the kernel uses memory for, in KiB: by kind, and by `slab:NAME`.
+fn memory() -> Result<BTreeMap<String, i64>> {
+    let meminfo = fs::read_to_string("/proc/meminfo")?;
+    let of = |name: &str| -> Result<i64> {
+        let line = meminfo.lines().find_map(|l| l.strip_prefix(name));
+        let value = line.and_then(|l| l.strip_prefix(':')?.split_whitespace().next());
+        Ok(value.context(name.to_owned())?.parse()?)
+    };
+    // Pages that can be had back without being in a slab are a driver's own cache.
+    let kept = of("KReclaimable")? - of("SReclaimable")?;
+    let kinds = [
+        ("slab", of("Slab")?),
+        ("page cache", of("Cached")? + of("Buffers")? + kept),
+        ("vmalloc", of("VmallocUsed")?),
+        ("not free", -of("MemFree")?),
+    ];
+    let mut found: BTreeMap<_, _> = kinds.map(|(name, kib)| (name.to_owned(), kib)).into();
+    for line in fs::read_to_string("/proc/slabinfo")?.lines().skip(2) {
+        // name active objects size perslab pagesperslab : tunables a b c : slabdata active slabs
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [name, pages, slabs] = [0, 5, 14].map(|n| words.get(n).copied());
+        let pages: i64 = pages.context("slabinfo")?.parse()?;
+        let slabs: i64 = slabs.context("slabinfo")?.parse()?;
+        let name = name.context("slabinfo")?;
+        *found.entry(format!("slab:{name}")).or_default() += slabs * pages * 4;
+    }
+    Ok(found)
 }
 
 fn walk(dir: &Path, file: &mut dyn FnMut(&Path) -> Result<()>) -> Result<u64> {
@@ -181,13 +223,11 @@ fn main() -> Result<()> {
         "mlockall",
     )?;
     for fs in &args.fs {
+        let unmounted = args.memory.then(|| drop_caches().and_then(|_| memory()));
         if !matches!(args.work, Work::Mount) {
             mount(&args.device, &args.mountpoint, fs)?;
         }
-        // Twice: the first lets go of what the second can then drop.
-        for _ in 0..2 {
-            fs::write("/proc/sys/vm/drop_caches", "3")?;
-        }
+        drop_caches()?;
         let before = sectors(&args.device)?;
         let start = Instant::now();
         if matches!(args.work, Work::Mount) {
@@ -196,6 +236,12 @@ fn main() -> Result<()> {
         let items = work(&args.mountpoint, &args.work)?;
         let time = start.elapsed().as_nanos();
         let read = sectors(&args.device)? - before;
+        if let Some(before) = unmounted.transpose()? {
+            for (kind, kib) in memory()? {
+                let more = kib - before.get(&kind).unwrap_or(&0);
+                println!("{kind} {more}");
+            }
+        }
         umount(&args.mountpoint)?;
         if items == 0 {
             bail!("nothing to do in the image");
