@@ -33,6 +33,12 @@ def sample(bed):
     return compared(bed, tuple(SAMPLE[bed]), HOW[bed])
 
 
+def cells(names):
+    """Each name on its bed; those of a bed share a boot."""
+    return pytest.mark.parametrize("bed, name", [
+        pytest.param(bed, name, marks=lab.shared_boot(f"compressed-{bed}")) for bed in lab.BEDS for name in names[bed]])
+
+
 @cells(SAMPLE)
 def test_sample(bed, name):
     assert "mismatches 0" in sample(bed).check(name)
