@@ -38,7 +38,9 @@ use vfs::{
 /// How much of a table is looked at in one go, in bytes.
 const WINDOW: usize = 64;
 
-/// What is remembered of a compressed file once something of it was looked up.
+/// What is remembered of a compressed file once something of it was looked up. It is nothing of one
+/// that is in the packed inode as a whole: most small files are, and where they are is quickly read
+/// again.
 pub(crate) struct Known(SetOnce<KBox<Map>>);
 
 struct Map {
@@ -69,11 +71,17 @@ impl Map {
 pub(crate) struct Mapper<'a> {
     inode: &'a Inode<Erofs>,
     meta: Option<MetaReader<'a>>,
+    /// The map of a file that nothing is remembered of.
+    packed: Option<Header>,
 }
 
 impl<'a> Mapper<'a> {
     pub(crate) fn new(inode: &'a Inode<Erofs>) -> Self {
-        Self { inode, meta: None }
+        Self {
+            inode,
+            meta: None,
+            packed: None,
+        }
     }
 
     /// The extent that byte `la` is in. None if other compressed data must be read for that, and
@@ -91,35 +99,40 @@ impl<'a> Mapper<'a> {
         if let Some(hole) = zmap::behind_end(info, la) {
             return Ok(Some(hole));
         }
-        let Some(map) = self.map(may_wait)? else {
+        let Some(header) = self.header(may_wait)? else {
             return Ok(None);
         };
-        let header = &map.header;
         // Lookups are large, so they stay where they are.
-        let mut plan = Lookup::new(format, info, header, la, want);
-        match &mut plan {
-            Ok(Plan::Extent(extent)) => Ok(Some(*extent)),
-            Ok(Plan::Lookup(lookup)) if header.is_summed() => self.sum(map, lookup, may_wait),
-            Ok(Plan::Lookup(lookup)) => {
+        let mut plan = Lookup::new(format, info, &header, la, want);
+        match (&mut plan, info.known.0.as_ref()) {
+            (Ok(Plan::Extent(extent)), _) => Ok(Some(*extent)),
+            (Ok(Plan::Lookup(lookup)), Some(map)) if header.is_summed() => {
+                self.sum(map, lookup, may_wait)
+            }
+            (Ok(Plan::Lookup(lookup)), _) => {
                 self.run(may_wait, lookup, Lookup::wanted, |l, bytes| l.feed(bytes))
             }
-            Err(e) => Err(self.fault(*e)),
+            (Err(e), _) => Err(self.fault(*e)),
         }
     }
 
     /// The map of the file, from memory or from disk.
-    fn map(&mut self, may_wait: bool) -> Result<Option<&'a Map>> {
+    fn header(&mut self, may_wait: bool) -> Result<Option<Header>> {
         let (format, info) = (&self.inode.super_block().data().format, self.inode.data());
         let known = &info.known.0;
         loop {
-            if let Some(map) = known.as_ref() {
-                return Ok(Some(map));
+            if let Some(header) = known.as_ref().map(|map| map.header).or(self.packed) {
+                return Ok(Some(header));
             }
             let mut lookup = HeaderLookup::new(format, info).map_err(|e| self.fault(e))?;
             let feed = |l: &mut HeaderLookup, bytes: &[u8]| l.feed(bytes);
             let Some(header) = self.run(may_wait, &mut lookup, HeaderLookup::wanted, feed)? else {
                 return Ok(None);
             };
+            if header.is_packed() {
+                self.packed = Some(header);
+                continue;
+            }
             let checkpoints = SetOnce::new();
             // Who comes second takes what the first one found.
             known.populate(KBox::new(

@@ -90,7 +90,7 @@ mod advise {
 }
 
 /// What the map header of a compressed inode says, checked, and where the file's tail is. It does
-/// not change: the caller keeps it with the inode.
+/// not change: the caller can keep it with the inode.
 #[derive(Clone, Copy, Debug)]
 pub struct Header(pub(super) Map);
 
@@ -159,6 +159,11 @@ impl Indexes {
 }
 
 impl Header {
+    /// Whether the whole file is in the packed inode.
+    pub fn is_packed(&self) -> bool {
+        matches!(self.0, Map::Packed { .. })
+    }
+
     /// Whether lookups add up sizes from checkpoints: [`Lookup::resume()`].
     ///
     /// [`Lookup::resume()`]: super::Lookup::resume
