@@ -67,6 +67,14 @@ impl Map {
     }
 }
 
+/// Where the map header of a file is.
+enum Whereabouts<'a> {
+    Kept(&'a Map),
+    Packed(Header),
+    /// Other compressed data must be read for it.
+    Later,
+}
+
 /// Looks up extents of one file. It keeps the metadata it read last.
 pub(crate) struct Mapper<'a> {
     inode: &'a Inode<Erofs>,
@@ -99,12 +107,15 @@ impl<'a> Mapper<'a> {
         if let Some(hole) = zmap::behind_end(info, la) {
             return Ok(Some(hole));
         }
-        let Some(header) = self.header(may_wait)? else {
-            return Ok(None);
+        let known = self.known(may_wait)?;
+        let (header, map) = match &known {
+            Whereabouts::Later => return Ok(None),
+            Whereabouts::Kept(map) => (&map.header, Some(*map)),
+            Whereabouts::Packed(header) => (header, None),
         };
         // Lookups are large, so they stay where they are.
-        let mut plan = Lookup::new(format, info, &header, la, want);
-        match (&mut plan, info.known.0.as_ref()) {
+        let mut plan = Lookup::new(format, info, header, la, want);
+        match (&mut plan, map) {
             (Ok(Plan::Extent(extent)), _) => Ok(Some(*extent)),
             (Ok(Plan::Lookup(lookup)), Some(map)) if header.is_summed() => {
                 self.sum(map, lookup, may_wait)
@@ -116,18 +127,20 @@ impl<'a> Mapper<'a> {
         }
     }
 
-    /// The map of the file, from memory or from disk.
-    fn header(&mut self, may_wait: bool) -> Result<Option<Header>> {
+    /// What is known of the file, from memory or from disk.
+    fn known(&mut self, may_wait: bool) -> Result<Whereabouts<'a>> {
         let (format, info) = (&self.inode.super_block().data().format, self.inode.data());
-        let known = &info.known.0;
         loop {
-            if let Some(header) = known.as_ref().map(|map| map.header).or(self.packed) {
-                return Ok(Some(header));
+            if let Some(map) = info.known.0.as_ref() {
+                return Ok(Whereabouts::Kept(map));
+            }
+            if let Some(header) = self.packed {
+                return Ok(Whereabouts::Packed(header));
             }
             let mut lookup = HeaderLookup::new(format, info).map_err(|e| self.fault(e))?;
             let feed = |l: &mut HeaderLookup, bytes: &[u8]| l.feed(bytes);
             let Some(header) = self.run(may_wait, &mut lookup, HeaderLookup::wanted, feed)? else {
-                return Ok(None);
+                return Ok(Whereabouts::Later);
             };
             if header.is_packed() {
                 self.packed = Some(header);
@@ -135,7 +148,7 @@ impl<'a> Mapper<'a> {
             }
             let checkpoints = SetOnce::new();
             // Who comes second takes what the first one found.
-            known.populate(KBox::new(
+            info.known.0.populate(KBox::new(
                 Map {
                     header,
                     checkpoints,
