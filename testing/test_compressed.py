@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Compressed images by both drivers, side by side, on both beds."""
 import functools
+import re
 
 import pytest
 
@@ -16,11 +17,11 @@ SAMPLE = {"uml-debug": [r.name for r in zimages.sample()], "stock": [r.name for 
 @functools.cache
 def compared(bed, names, how):
     """All of these in one boot."""
-    jobs = lab.scratch(f"compressed-{bed}-{len(names)}")
+    jobs = lab.scratch(f"compressed-{bed}-{len(names)}-{names[0]}")
     with open(jobs, "w") as f:
         for n, name in enumerate(names):
             print(name, how.format(n=n), "", images.make(GRID[name]).path, sep="|", file=f)
-    return lab.Batch(lab.script(bed, "differential.sh", jobs, timeout=20_000 if len(names) > 100 else 1200))
+    return lab.Batch(lab.script(bed, "differential.sh", jobs, timeout=3000))
 
 
 # All files but for some of the many small and empty ones, by all orders of reads. The debug kernel would
@@ -33,13 +34,8 @@ def sample(bed):
     return compared(bed, tuple(SAMPLE[bed]), HOW[bed])
 
 
-def cells(names):
-    """Each name on its bed; those of a bed share a boot."""
-    return pytest.mark.parametrize("bed, name", [
-        pytest.param(bed, name, marks=lab.shared_boot(f"compressed-{bed}")) for bed in lab.BEDS for name in names[bed]])
-
-
-@cells(SAMPLE)
+@pytest.mark.parametrize("bed, name", [
+    pytest.param(bed, name, marks=lab.shared_boot(f"compressed-{bed}")) for bed in lab.BEDS for name in SAMPLE[bed]])
 def test_sample(bed, name):
     assert "mismatches 0" in sample(bed).check(name)
 
@@ -49,22 +45,41 @@ def test_sample_leaves_no_trace(bed):
     sample(bed).run.check()
 
 
-def thorough(bed):
-    return compared(bed, tuple(GRID), HOW[bed])
+def boots():
+    """The grid: a boot for each layout, and for each 64 values of --zfeature-bits."""
+    found = {}
+    for name in GRID:
+        if bits := re.match(r"z-bits-(\d+)", name):
+            boot = f"bits-{int(bits[1]) // 64}"
+        else:
+            cell = re.match(rf"z-(?:{'|'.join(zimages.ALGORITHMS)})-(?:{'|'.join(zimages.SIZES)})(?:-(.+))?$", name)
+            boot = cell[1] or "default" if cell and (cell[1] or "default") in zimages.LAYOUTS else "others"
+        found.setdefault(boot, []).append(name)
+    return {boot: tuple(names) for boot, names in found.items()}
+
+
+BOOTS = boots()
+
+
+def thorough(bed, boot):
+    return compared(bed, BOOTS[boot], HOW[bed])
 
 
 @pytest.mark.full
-@pytest.mark.timeout(21_000)
-@cells({bed: GRID for bed in lab.BEDS})
-def test_grid(bed, name):
-    assert "mismatches 0" in thorough(bed).check(name)
+@pytest.mark.timeout(4000)
+@pytest.mark.parametrize("bed, boot, name", [
+    pytest.param(bed, boot, name, marks=lab.shared_boot(f"grid-{bed}-{boot}"), id=f"{bed}-{name}")
+    for boot in BOOTS for bed in lab.BEDS for name in BOOTS[boot]])
+def test_grid(bed, boot, name):
+    assert "mismatches 0" in thorough(bed, boot).check(name)
 
 
 @pytest.mark.full
-@pytest.mark.timeout(21_000)
-@lab.each_bed("compressed")
-def test_grid_leaves_no_trace(bed):
-    thorough(bed).run.check()
+@pytest.mark.timeout(4000)
+@pytest.mark.parametrize("bed, boot", [
+    pytest.param(bed, boot, marks=lab.shared_boot(f"grid-{bed}-{boot}")) for boot in BOOTS for bed in lab.BEDS])
+def test_grid_leaves_no_trace(bed, boot):
+    thorough(bed, boot).run.check()
 
 
 def test_hints_with_algorithms(tmp_path):
