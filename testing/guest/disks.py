@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Reads the files of a mount, and says whether they are those of a tree: `loop TREE MOUNT GO` for as long as the file
-GO is there, with totals; `cold TREE MOUNT` file by file, each from an empty cache; `warm` without emptying it; `ahead
-TREE MOUNT COMMAND` asks for readahead alone, after COMMAND. A read may fail with EIO; other errors and bytes end it."""
+"""Reads the files of a mount, and says whether they are those of a tree: `loop TREE MOUNT GO` makes the file GO, and
+four processes read for as long as it is there, with totals; `cold TREE MOUNT` file by file, each from an empty cache;
+`warm` without emptying it; `ahead TREE MOUNT COMMAND` asks for readahead alone, after COMMAND. A read may fail with
+EIO; other errors and bytes end it."""
 import errno
 import os
 import sys
@@ -46,6 +47,18 @@ def failed(path, error, at):
     return f"EIO at {at}"
 
 
+def loop(n):
+    """From file `n` on, as long as it is to go on."""
+    right = failures = 0
+    while os.path.exists(sys.argv[4]):
+        good = read(*known[n % len(known)], SIZES[n // len(known) % len(SIZES)]) == "right"
+        right += good
+        failures += not good
+        n += 1
+    print(f"read {right} failed {failures}")
+    sys.exit()
+
+
 def empty():
     with open("/proc/sys/vm/drop_caches", "w") as f:
         f.write("3")
@@ -54,14 +67,14 @@ def empty():
 how, tree, mount = sys.argv[1:4]
 known = [(os.path.join(mount, name), content) for name, content in files(tree)]
 if how == "loop":
-    right = failures = 0
-    n = os.getpid()
-    while os.path.exists(sys.argv[4]):
-        n += 1
-        good = read(*known[n % len(known)], SIZES[n // len(known) % len(SIZES)]) == "right"
-        right += good
-        failures += not good
-    print(f"read {right} failed {failures}")
+    open(sys.argv[4], "w").close()
+    readers = []
+    for n in range(4):
+        if reader := os.fork():
+            readers.append(reader)
+        else:
+            loop(n * len(known) // 4)
+    sys.exit(any([os.waitpid(reader, 0)[1] for reader in readers]))
 elif how == "ahead":
     opened = [os.open(path, os.O_RDONLY) for path, _ in known]
     for file in opened:

@@ -38,20 +38,17 @@ down() { umount "$2" && dmsetup remove --noudevsync --retry "$1"; }
 # Four readers, while the disk fails every other second, and caches go.
 flaky_readers() {
 	up "$peer" $b && flakey 1 1 | table "$peer" || return
-	: >/run/go
-	readers=
-	for n in 1 2 3 4; do
-		check loop "$tree" $b /run/go &
-		readers="$readers $!"
+	check loop "$tree" $b /run/go &
+	readers=$!
+	until [ -e /run/go ]; do
+		kill -0 $readers && sleep 0.2 || return
 	done
 	for n in 1 2 3 4 5 6 7 8; do
 		echo 3 >/proc/sys/vm/drop_caches
 		sleep 0.5
 	done
 	rm /run/go
-	for reader in $readers; do
-		wait "$reader" || return
-	done
+	wait $readers || return
 	whole | table "$peer" && check warm "$tree" $b && down "$peer" $b
 }
 
