@@ -17,6 +17,7 @@ def test_vfs_suites():
     out = vm("uml-debug", "sh", "-ec", SCRIPT, "sh", module, fs="erofs", timeout=180).check().out
     cases = re.findall(r"\] +(ok|not ok) \d+ ([a-z_0-9]+)(?: # (SKIP))?", out)
     suites = {m for m in re.findall(r"# Subtest: (\w+)", out)}
-    assert suites == {"vfs_bio", "vfs_codec", "vfs_folio", "vfs_inode", "vfs_options", "vfs_page"}, out
-    assert len(cases) >= 56, out
+    assert suites == {
+        "vfs_bio", "vfs_codec", "vfs_few", "vfs_folio", "vfs_inode", "vfs_options", "vfs_page"}, out
+    assert len(cases) >= 59, out
     assert [c for c in cases if c[0] != "ok" or c[2]] == [], out

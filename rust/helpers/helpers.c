@@ -293,13 +293,6 @@ void rust_vfs_cond_resched(void)
 	cond_resched();
 }
 
-/* linux/blkdev.h */
-
-struct blk_plug *rust_vfs_current_plug(void)
-{
-	return current->plug;
-}
-
 /* linux/cred.h, linux/ioprio.h */
 
 const struct cred *rust_vfs_override_creds(const struct cred *cred)
@@ -349,6 +342,11 @@ bool rust_vfs_preemptible(void)
 }
 
 /* linux/blkdev.h */
+
+struct blk_plug *rust_vfs_current_plug(void)
+{
+	return current->plug;
+}
 
 unsigned int rust_vfs_bdev_dma_alignment(struct block_device *bdev)
 {

@@ -29,7 +29,7 @@ enum Room<T, const N: usize> {
         items: [MaybeUninit<T>; N],
         len: usize,
     },
-    There(KVec<T>),
+    There(KVVec<T>),
 }
 
 impl<T, const N: usize> Default for Few<T, N> {
@@ -49,7 +49,18 @@ impl<T, const N: usize> Few<T, N> {
         if capacity <= N {
             return Ok(Self::default());
         }
-        Ok(Self(Room::There(KVec::with_capacity(capacity, flags)?)))
+        Ok(Self(Room::There(KVVec::with_capacity(capacity, flags)?)))
+    }
+
+    /// A list of `len` items.
+    #[inline]
+    pub fn filled_with(len: usize, flags: Flags, item: impl Fn() -> T) -> Result<Self, AllocError> {
+        let mut list = Self::with_capacity(len, flags)?;
+        for _ in 0..len {
+            // There is room.
+            let _ = list.push(item());
+        }
+        Ok(list)
     }
 
     /// Adds `item` to the end. Gives it back if there is no room for it.

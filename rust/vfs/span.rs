@@ -11,6 +11,7 @@ use crate::{
         self,
         helpers, //
     },
+    few::Few,
     page::Alloc, //
 };
 use core::ptr::NonNull;
@@ -22,58 +23,20 @@ use kernel::{
 #[cfg(CONFIG_HIGHMEM)]
 compile_error!("pages are expected to have an address");
 
-/// So many pages are listed without allocating.
-const INLINE: usize = 8;
-
 /// How often address space is looked for.
 const TRIES: usize = 3;
 
 /// A page, or a place for one.
 pub(crate) type Slot = Option<NonNull<bindings::page>>;
 
-/// A list of pages of fixed length.
-pub(crate) struct PageList {
-    few: [Slot; INLINE],
-    many: KVVec<Slot>,
-    len: usize,
-}
+/// The pages of something, most often few, in order.
+pub(crate) type PageList = Few<Slot, 8>;
 
-impl PageList {
-    /// `len` places without a page.
-    #[inline]
-    pub(crate) fn new(len: usize, alloc: Alloc) -> Result<Self> {
-        let _scope = alloc.scope();
-        let many = if len > INLINE {
-            KVVec::from_elem(None, len, alloc.flags())?
-        } else {
-            KVVec::new()
-        };
-        Ok(Self {
-            few: [None; INLINE],
-            many,
-            len,
-        })
-    }
-}
-
-impl core::ops::Deref for PageList {
-    type Target = [Slot];
-
-    fn deref(&self) -> &[Slot] {
-        match self.len {
-            len @ ..=INLINE => &self.few[..len],
-            _ => &self.many,
-        }
-    }
-}
-
-impl core::ops::DerefMut for PageList {
-    fn deref_mut(&mut self) -> &mut [Slot] {
-        match self.len {
-            len @ ..=INLINE => &mut self.few[..len],
-            _ => &mut self.many,
-        }
-    }
+/// `len` places without a page. `ENOMEM`.
+#[inline]
+pub(crate) fn places(len: usize, alloc: Alloc) -> Result<PageList> {
+    let _scope = alloc.scope();
+    Ok(Few::filled_with(len, alloc.flags(), || None)?)
 }
 
 /// The address of a page's first byte.

@@ -4,6 +4,7 @@
 
 mod bio;
 mod codec;
+mod few;
 mod filesystem;
 mod folio;
 mod inode;

@@ -330,11 +330,7 @@ impl State {
     /// Begins a round, of an idle pcluster: makes a place for each of `pages`. `ENOMEM`.
     pub(crate) fn begin(&mut self, pages: usize) -> Result {
         if self.slots.len() != pages {
-            let mut slots = Slots::with_capacity(pages, GFP_KERNEL)?;
-            while slots.len() < pages {
-                slots.push(Slot::Empty).map_err(|_| ENOMEM)?;
-            }
-            self.slots = slots;
+            self.slots = Slots::filled_with(pages, GFP_KERNEL, || Slot::Empty)?;
         }
         self.below = pages;
         Ok(())

@@ -19,6 +19,7 @@ use crate::{
     },
     span::{
         address,
+        places,
         PageList,
         Slot,
         Span, //
@@ -82,7 +83,7 @@ impl<'a> Input<'a> {
         if offset >= PAGE_SIZE || len > MAX_LEN {
             return Err(EINVAL);
         }
-        let pages = PageList::new((offset + len).div_ceil(PAGE_SIZE), alloc)?;
+        let pages = places((offset + len).div_ceil(PAGE_SIZE), alloc)?;
         Self::new(Source::Pages(pages, PhantomData), offset, len)
     }
 

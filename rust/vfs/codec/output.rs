@@ -18,6 +18,7 @@ use crate::{
     },
     span::{
         address,
+        places,
         PageList,
         Slot,
         Span, //
@@ -65,7 +66,7 @@ impl<'a> Output<'a> {
         }
         // INVARIANT: there is no page yet.
         Ok(Self {
-            pages: PageList::new((offset + len).div_ceil(PAGE_SIZE), alloc)?,
+            pages: places((offset + len).div_ceil(PAGE_SIZE), alloc)?,
             offset,
             len,
             owned: offset..offset + len,
