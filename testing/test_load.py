@@ -4,6 +4,7 @@ mounts that end while they are read ahead of."""
 import functools
 import hashlib
 import re
+import subprocess
 
 import pytest
 
@@ -130,7 +131,7 @@ def test_unmounted_while_reading_ahead(bed, strategy):
 
 
 PRESSED = """
-mount -t tmpfs none /mnt/hog && head -c 20M /dev/zero >/mnt/hog/file
+[ $peer = erofs ] || insmod "$1"
 mount -i -t $peer -o ro /dev/vdb $b
 for reader in 1 2 3; do
 	md5sum <$b/file &
@@ -138,13 +139,20 @@ done
 wait
 grep MemTotal /proc/meminfo
 """
+# With less than this, readers of the C driver are killed, too: 16 MiB are buffers of the consoles that stock
+# guests talk through, and the debug kernel takes 78 MiB for itself.
+LITTLE = {"stock": ("--append", "mem=112M"), "uml-debug": ("--mem", "112M")}
 
 
-def test_little_memory():
-    """A file larger than the memory, by three readers, on two CPUs."""
+@pytest.mark.parametrize("bed", LITTLE)
+def test_little_memory(bed):
+    """A file larger than the memory, by three readers, on two CPUs of the stock kernel."""
     img, src = zimages.pressed()
-    out = lab.snippet("stock", "mkdir -p /mnt/hog\n" + PRESSED, options=("--disk", img, "--append", "mem=128M")).check().out
+    # The file that is loaded is in memory, too, while it is.
+    module = lab.scratch(f"stripped-{bed}.ko")
+    subprocess.run(["strip", "-g", lab.BUILD / bed / "erofs_rs.ko", "-o", module], check=True)
+    out = lab.snippet(bed, PRESSED, module, fs="erofs", options=("--disk", img, *LITTLE[bed])).check().out
     with open(src, "rb") as f:
         want = hashlib.file_digest(f, "md5").hexdigest()
     assert re.findall(r"^(\w{32}) ", out, re.M) == [want] * 3, out
-    assert int(re.search(r"MemTotal: +(\d+)", out)[1]) < 128 << 10
+    assert int(re.search(r"MemTotal: +(\d+)", out)[1]) < 96 << 10
