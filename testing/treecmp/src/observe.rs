@@ -95,7 +95,7 @@ fn missing_xattrs(rec: &mut Record, path: &CStr) {
 const STATFS_FSID: usize = 7;
 pub const STATFS_FLAGS: usize = 10;
 
-pub fn statfs(rec: &mut Record, path: &CStr) {
+pub fn statfs(rec: &mut Record, path: &CStr, mode: u32) {
     let dev = sys::statx(libc::AT_FDCWD, path, libc::AT_SYMLINK_NOFOLLOW, 0x7ff);
     // Without a UUID the fsid is the device number, which differs.
     let own = dev.map_or(0, |s| {
@@ -110,7 +110,10 @@ pub fn statfs(rec: &mut Record, path: &CStr) {
         }
         rec.put(what, r.map(|v| v.to_vec()));
     };
-    put(rec, "statfs", sys::statfs(path));
+    // Of a link it would be that of where it leads to.
+    if mode & libc::S_IFMT != libc::S_IFLNK {
+        put(rec, "statfs", sys::statfs(path));
+    }
     if let Ok(fd) = sys::open(path, libc::O_PATH | libc::O_NOFOLLOW) {
         put(rec, "fstatfs", sys::fstatfs(&fd));
     }
@@ -197,7 +200,7 @@ pub fn full(path: &CStr, root: &CStr) -> Record {
     }
     xattrs(&mut rec, path);
     missing_xattrs(&mut rec, path);
-    statfs(&mut rec, path);
+    statfs(&mut rec, path, mode);
     handles(&mut rec, path, root);
     rec
 }
