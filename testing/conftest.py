@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """One line a test, and the totals alone on the last line."""
+import os
 import re
 from collections import Counter
 
 import pytest
 
 totals = Counter()
+
+
+def pytest_xdist_auto_num_workers():
+    """One more than cores: guests also wait, for kmemleak to believe in a leak, or for a disk that is to fail."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.hookimpl(wrapper=True)

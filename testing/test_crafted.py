@@ -12,8 +12,8 @@ import lab
 
 @functools.cache
 def batch(bed):
-    how = "--level quick" if bed == "uml-debug" else ""
-    return lab.Batch(lab.script(bed, "crafted.sh", how, crafted.made(), *crafted.CARRIERS, timeout=900))
+    how, load = ("--level quick", "--level reads --every 3") if bed == "uml-debug" else ("", "--level reads")
+    return lab.Batch(lab.script(bed, "crafted.sh", how, load, crafted.made(), *crafted.CARRIERS, timeout=900))
 
 
 def images(*what):

@@ -19,7 +19,7 @@ def how_thorough(bed, nth):
     image gets its own share of the paths, so that the grid covers all. So do two of three images on stock."""
     if bed == "stock":
         return "--per-dir 12 --jobs 2" if nth % 3 == 0 else f"--every 30 --phase {nth} --jobs 2"
-    return f"--sample 3 --every 29 --phase {nth}"
+    return f"--sample 4 --every 29 --phase {nth}"
 
 
 @functools.cache

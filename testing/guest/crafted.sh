@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# Arguments: options of treecmp, a directory with NAME.img and the tree NAME of each, and the names.
+# Arguments: options of treecmp for one reader, and for two while caches are dropped; a directory
+# with NAME.img and the tree NAME of each, and the names.
 # Of the image `refused` each block is asked for.
 . "${0%/*}/lib.sh"
 
@@ -49,11 +50,11 @@ one() {
 	unmount_all
 }
 
-how=$1 from=$2
-shift 2
+how=$1 load=$2 from=$3
+shift 3
 for image; do
 	one "$image/drivers" compare "$from/$image" "$how"
-	one "$image/load" compare "$from/$image" "--level reads --readers 2 --drop-caches"
+	one "$image/load" compare "$from/$image" "$load --readers 2 --drop-caches"
 	one "$image/source" source "$peer" "$from/$image"
 	one "$image/source-of-c" source erofs "$from/$image"
 	one "$image/holes" ask "$peer" "$holes" "$from/$image"
