@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .SUFFIXES:
 
-# BED=stock|uml-debug: the kernel to build for and to boot
+# BED=stock|uml-debug: the kernel that `make modules` builds for
 BED ?= stock
 # KDIR=DIR: build for the prepared kernel tree DIR instead (by its compiler, or CC=, LLVM=, ARCH=)
 KDIR ?=
@@ -66,9 +66,9 @@ test-full: ## The expensive tests too
 	@$(MAKE) test TESTS='$(TESTS) -m ""'
 
 .PHONY: stress
-stress: ## Four processes on each of 11 images, for an hour
+stress: ## Four processes on each of 11 images, four images at a time, for an hour
 	@tools/module stock
-	@$(T) env EROFS_RS_STRESS=330 python3 -m pytest -n0 testing/test_stress.py
+	@$(T) env EROFS_RS_STRESS=1200 python3 -m pytest -n0 testing/test_stress.py
 
 .PHONY: bench
 bench: ## erofs_rs against C erofs: a table and a TSV

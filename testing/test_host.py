@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The pure crates on the host: their tests, and a short fuzz run."""
 import functools
+import re
 import subprocess
 
 import pytest
@@ -30,6 +31,9 @@ def test_chain_crate_long():
     run("cargo", "test", "--locked", "--target-dir", lab.BUILD / "chain", "--", "--ignored", cwd="rust/chain")
 
 
+TARGETS = re.findall(r'^\[\[bin\]\]\nname = "(\w+)"', (lab.TOP / "rust/format/fuzz/Cargo.toml").read_text(), re.M)
+
+
 @functools.cache
 def fuzzed():
     """All parsers together take half a minute; the long run is below."""
@@ -37,8 +41,13 @@ def fuzzed():
     return p.stdout + p.stderr
 
 
+def test_all_parsers_are_fuzzed():
+    assert sorted(TARGETS) == sorted(p.stem for p in (lab.TOP / "rust/format/fuzz/targets").glob("*.rs") if p.stem != "lib")
+    assert len(TARGETS) >= 12
+
+
 @lab.shared_boot("fuzz")
-@pytest.mark.parametrize("target", ["image", "super_block", "device", "inode", "map", "xattr", "dir"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_fuzz(target):
     assert f"fuzz {target}: nothing found" in fuzzed(), lab.tail(fuzzed())
 

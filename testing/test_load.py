@@ -13,7 +13,7 @@ import lab
 import zimages
 
 EVENTS = ("inflight", "hooked", "followed_noinplace", "followed", "inplace_io", "inplace_io_refused",
-          "inplace_decompress", "inplace_decompress_refused", "cache_hits", "bypass", "bounce_pages")
+          "inplace_decompress", "inplace_decompress_refused", "cache_hits", "bypass", "bounce_pages", "decoded")
 
 
 def image(*cell):
@@ -39,7 +39,7 @@ def test_readers_agree(bed):
 @lab.shared_boot("load-stock")
 @pytest.mark.parametrize("event", EVENTS)
 def test_counted(event):
-    """Each counter of /sys/fs/erofs_rs/DEVICE/stats grows."""
+    """Each counter of /sys/fs/erofs_rs/DEVICE/stats that says by which way something was read grows."""
     counted = dict(re.findall(r"^counted (\w+) (\d+)$", loaded("stock").out, re.M))
     assert int(counted[event]) > 0, counted
 

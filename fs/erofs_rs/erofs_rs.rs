@@ -12,7 +12,7 @@
 //! | `data.rs` | where the bytes of uncompressed files lie |
 //! | `fileio.rs` | reading them where a file is mounted |
 //! | `sysfs.rs` | `/sys/fs/erofs_rs` |
-//! | `trace.rs` | tracepoints |
+//! | `trace.rs`, `tracepoints.*` | tracepoints |
 //! | `z.rs`, `z/` | compressed files |
 //!
 //! What is on disk is parsed by `erofs_format`; what the kernel does goes through `vfs`.

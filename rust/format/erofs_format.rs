@@ -26,7 +26,8 @@
 //!   unaligned integers, named `Raw*`, private, and turned into validated values by `parse`.
 //! - A position or length is in bytes, a block address in blocks of the file system.
 //! - An image can be hostile: every error is an [`Error`]; the caller logs it with the nid and
-//!   returns [`Error::errno`]. What the C driver tolerates is tolerated, since the two are compared.
+//!   returns [`Error::errno`]. What the C driver tolerates is tolerated, since the two are compared;
+//!   `Documentation/hardening.md` has the exceptions.
 //! - Bytes handed in are a private copy: the device can change while it is mounted.
 //!
 //! C headers: `fs/erofs/erofs_fs.h`, `fs/erofs/internal.h`.

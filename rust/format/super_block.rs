@@ -147,7 +147,7 @@ pub mod incompat {
     pub const ALL: u32 = (METABOX << 1) - 1;
 }
 
-/// The names of incompatible features by bit, as in `/sys/fs/erofs/features`.
+/// The names of incompatible features by bit.
 const INCOMPAT_NAMES: [&str; 9] = [
     "lz4_0padding",
     "big_pcluster",

@@ -68,7 +68,8 @@ impl LockedFolio {
         Self(FolioPart {
             folio,
             base,
-            range: 0..len,
+            // There are no folios of 4 GiB (`MAX_PAGECACHE_ORDER`).
+            range: 0..len as u32,
         })
     }
 
@@ -130,7 +131,7 @@ pub struct FolioPart {
     folio: NonNull<bindings::folio>,
     /// Position of the folio in its file, where it stays as long as it is locked.
     base: u64,
-    range: Range<usize>,
+    range: Range<u32>,
 }
 
 // SAFETY: a folio may be unlocked by another task than locked it, in any context; parts have no
@@ -195,17 +196,27 @@ impl FolioPart {
         // SAFETY: the folio is locked.
         let base = unsafe { helpers::folio_pos(folio.as_ptr()) } as u64;
         // INVARIANT: as it was there.
-        Self { folio, base, range }
+        Self {
+            folio,
+            base,
+            range: range.start as u32..range.end as u32,
+        }
     }
 
     /// The folio, and the range of bytes in it. The duty to end the part moves to the caller.
     pub(crate) fn into_raw(self) -> (NonNull<bindings::folio>, Range<usize>) {
         let this = ManuallyDrop::new(self);
-        (this.folio, this.range.clone())
+        (this.folio, this.inside())
     }
 
-    pub(crate) fn as_raw(&self) -> (*mut bindings::folio, &Range<usize>) {
-        (self.folio.as_ptr(), &self.range)
+    pub(crate) fn as_raw(&self) -> (*mut bindings::folio, Range<usize>) {
+        (self.folio.as_ptr(), self.inside())
+    }
+
+    /// Its bytes in the folio.
+    #[inline]
+    fn inside(&self) -> Range<usize> {
+        self.range.start as usize..self.range.end as usize
     }
 
     fn state(&self) -> &AtomicUsize {
@@ -216,7 +227,7 @@ impl FolioPart {
     /// Position of its first byte in the file.
     #[inline]
     pub fn pos(&self) -> u64 {
-        self.base + self.range.start as u64
+        self.base + u64::from(self.range.start)
     }
 
     /// Length in bytes, not 0.
@@ -228,8 +239,9 @@ impl FolioPart {
 
     /// The page `number` of those that hold bytes of the part, from 0 on.
     pub fn page(&self, number: usize) -> Option<FilePage> {
-        let index = (self.range.start >> PAGE_SHIFT) + number;
-        if index > (self.range.end - 1) >> PAGE_SHIFT {
+        let Range { start, end } = self.inside();
+        let index = (start >> PAGE_SHIFT) + number;
+        if index > (end - 1) >> PAGE_SHIFT {
             return None;
         }
         // SAFETY: the folio is locked, and has that page.
@@ -246,7 +258,7 @@ impl FolioPart {
     /// part is empty.
     #[inline]
     pub fn split(mut self, len: u64) -> (Self, Option<Self>) {
-        let len = len.clamp(1, self.len() as u64) as usize;
+        let len = len.clamp(1, self.len() as u64) as u32;
         let at = self.range.start + len;
         if at == self.range.end {
             return (self, None);
@@ -344,7 +356,8 @@ impl FolioPart {
         if range.start > range.end || range.end > self.len() {
             return Err(EINVAL);
         }
-        Ok(self.range.start + range.start..self.range.start + range.end)
+        let start = self.inside().start;
+        Ok(start + range.start..start + range.end)
     }
 
     /// Ends the read of this part, and with the last part that of the folio.

@@ -5,7 +5,7 @@
 //! | path | made | gone |
 //! | --- | --- | --- |
 //! | `/sys/fs/TYPE/features/*` | before the type is registered | after it is unregistered |
-//! | `/sys/fs/TYPE/DEVICE/*` | as the last step of a mount | as the first one of `put_super` |
+//! | `/sys/fs/TYPE/DEVICE/*` | when the root is there, before `FileSystem::mounted` | as the first one of `put_super` |
 //!
 //! A file's callback runs only while its directory is there: `kobject_del` waits for those under
 //! way. The memory of a kobject is the C core's until it is released, which is waited for, too.

@@ -19,6 +19,7 @@
 //! | [`address_space`], [`readahead`] | `address_space_operations` | folios not taken stay the page cache's |
 //! | [`folio`] | `folio` | a locked folio is ended exactly once, by its owner |
 //! | [`bio`] | `bio` | what is read into and its completion's data come back exactly once |
+//! | [`page_bio`] | `bio` | pages stay in memory until the read into them has ended |
 //! | [`bdev`] | `block_device` | a claimed device is released with its superblock |
 //! | [`sysfs`] | `kobject`, `kset` | a file's callback runs only while its superblock has its data |
 //! | [`page`] | `page` | one that is lent to be written is not looked at |
@@ -26,6 +27,8 @@
 //! | [`shrinker`] | `shrinker` | its callbacks are over before its data goes |
 //! | [`workqueue`] | `work_struct` | what is queued is owned by the queue, and runs once |
 //! | [`trace`] | `tracepoint` | arguments are made only where they are wanted, and live through the call |
+//!
+//! [`few`], [`task`], [`log`], [`hash`] and [`error`] are small helpers.
 //!
 //! # References and lifetimes
 //!

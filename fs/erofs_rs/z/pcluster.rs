@@ -63,8 +63,8 @@ impl Key {
 #[pin_data]
 pub(crate) struct Pcluster {
     pub(crate) key: Key,
-    /// The compressed data, if it was among the metadata.
-    pub(crate) inline: Option<KVec<u8>>,
+    /// The compressed data, if it was among the metadata. Few have some.
+    pub(crate) inline: Option<KBox<KVec<u8>>>,
     #[pin]
     pub(crate) state: Mutex<State>,
 }
@@ -196,10 +196,10 @@ impl Pcluster {
 
     /// One whose data is here already. It is in no table.
     pub(crate) fn new_inline(key: Key, data: KVec<u8>) -> Result<Arc<Self>> {
-        Self::with_data(key, Some(data))
+        Self::with_data(key, Some(KBox::new(data, GFP_KERNEL)?))
     }
 
-    fn with_data(key: Key, inline: Option<KVec<u8>>) -> Result<Arc<Self>> {
+    fn with_data(key: Key, inline: Option<KBox<KVec<u8>>>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 key,
