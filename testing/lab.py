@@ -89,6 +89,11 @@ def snippet(bed, shell, *args, **kw):
     return vm(bed, "sh", "-ec", f". {GUEST}/lib.sh\ntrap - EXIT\n{shell}", "sh", *args, **kw)
 
 
+def strip(bed, path):
+    """The module without debugging information, for guests with little memory: it is in there while it is loaded."""
+    subprocess.run(["strip", "-g", BUILD / bed / "erofs_rs.ko", "-o", path], check=True)
+
+
 def scratch(name):
     """A place for what a suite hands to a guest."""
     path = BUILD / "test" / name

@@ -4,7 +4,6 @@ mounts that end while they are read ahead of."""
 import functools
 import hashlib
 import re
-import subprocess
 
 import pytest
 
@@ -148,9 +147,8 @@ LITTLE = {"stock": ("--append", "mem=112M"), "uml-debug": ("--mem", "112M")}
 def test_little_memory(bed):
     """A file larger than the memory, by three readers, on two CPUs of the stock kernel."""
     img, src = zimages.pressed()
-    # The file that is loaded is in memory, too, while it is.
     module = lab.scratch(f"stripped-{bed}.ko")
-    subprocess.run(["strip", "-g", lab.BUILD / bed / "erofs_rs.ko", "-o", module], check=True)
+    lab.strip(bed, module)
     out = lab.snippet(bed, PRESSED, module, fs="erofs", options=("--disk", img, *LITTLE[bed])).check().out
     with open(src, "rb") as f:
         want = hashlib.file_digest(f, "md5").hexdigest()

@@ -71,13 +71,17 @@ impl Drop for FolioRef {
     }
 }
 
-/// Reads the folio around byte `pos` of `mapping`, uptodate. May sleep.
+/// Reads the folio around byte `pos` of `mapping`, uptodate. `EIO` beyond what a file can have: the
+/// page cache takes any index, but positions are `loff_t` for who fills it. May sleep.
 ///
 /// # Safety
 ///
 /// `mapping` is live and has a `read_folio` that takes no file.
 #[inline]
 unsafe fn read_folio(mapping: *mut bindings::address_space, pos: u64) -> Result<FolioRef> {
+    if i64::try_from(pos).is_err() {
+        return Err(EIO);
+    }
     // SAFETY: as the contract says; no filler means the mapping's own `read_folio`.
     let folio = unsafe {
         bindings::read_cache_folio(

@@ -102,12 +102,6 @@ impl<'a, C: PageCompletion> PageBio<'a, C> {
         self.bio.end()
     }
 
-    /// Says that nobody needs the data yet (`REQ_RAHEAD`).
-    pub fn set_readahead(&mut self) {
-        // SAFETY: the bio is ours.
-        unsafe { (*self.bio.as_ptr()).bi_opf |= bindings::VFS_REQ_RAHEAD };
-    }
-
     /// Adds `range` of `page` to the end. An error gives the page back if there is no room for it, or
     /// if the range is not within the page, or not of whole sectors of a device.
     pub fn add(&mut self, page: Lent, range: Range<usize>) -> Result<(), Lent> {

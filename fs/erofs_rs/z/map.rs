@@ -172,9 +172,10 @@ impl<'a> Mapper<'a> {
             let fed = lookup.feed(bytes);
             if let Some(new) = lookup.checkpoint() {
                 let mut kept = known.lock();
-                // It is no error if there is no memory: it is summed up again then.
+                // It is no error if there is no memory, or not in one piece: it is summed up again
+                // then.
                 if new.index == kept.len() as u64 {
-                    let _ = kept.push(new.pa, GFP_KERNEL);
+                    let _ = kept.push(new.pa, GFP_KERNEL | __GFP_NOWARN);
                 }
             }
             fed

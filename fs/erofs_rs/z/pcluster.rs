@@ -170,6 +170,8 @@ pub(crate) struct State {
     pub(crate) length: u32,
     /// Where in a page the first decoded byte goes.
     pub(crate) page_offset: u16,
+    /// It stays so, as a page of somebody's has its place by it.
+    fixed: bool,
     /// Not all that it decodes to is wanted.
     pub(crate) partial: bool,
     /// Somebody waits, so that memory must be found.
@@ -212,6 +214,7 @@ impl Pcluster {
                     below: 0,
                     length: 0,
                     page_offset: 0,
+                    fixed: false,
                     partial: true,
                     eager: false,
                     asker: None,
@@ -241,7 +244,7 @@ impl Pcluster {
             return (part, None);
         };
         // For what is left, and for what comes back.
-        if wanted.reserve(2, GFP_KERNEL).is_err() {
+        if wanted.reserve(2, GFP_KERNEL | __GFP_NOWARN).is_err() {
             return (part, None);
         }
         let Ok(theirs) = wanted.remove(i) else {
@@ -387,24 +390,26 @@ impl State {
         let page_offset = (request.la % PAGE_SIZE as u64) as u16;
         // Most have a few, of a page each.
         let room = if self.wanted.is_empty() { 4 } else { 1 };
-        if self.wanted.reserve(room, GFP_KERNEL).is_err() {
+        // An image can have as many as it likes: too many for one list is no fault of the kernel's.
+        let quiet = GFP_KERNEL | __GFP_NOWARN;
+        if self.wanted.reserve(room, quiet).is_err() {
             return Err(wanted);
         }
-        let fixed = self.wanted.iter().any(|w| w.donated);
         if self.wanted.is_empty() {
             self.page_offset = page_offset;
         }
         // Pages can be taken in where they have their place in the output, and have it alone.
         let apart = |w: &Wanted| !w.donated || end <= w.at || w.at + w.len() <= at;
         wanted.donated = page_offset == self.page_offset
+            && !request.exclusive.is_empty()
             && self.has_room(coding)
             && self.wanted.iter().all(apart)
             && self.donate(&wanted.part, at, request.exclusive, stats);
-        let donated = wanted.donated;
+        self.fixed |= wanted.donated;
         let _ = self.wanted.push_within_capacity(wanted);
         if end > self.length {
             self.length = end;
-            if !fixed && !donated {
+            if !self.fixed {
                 self.page_offset = page_offset;
             }
         }
@@ -497,6 +502,7 @@ impl State {
             };
         }
         self.length = 0;
+        self.fixed = false;
         self.partial = true;
         self.eager = false;
         self.asker = None;

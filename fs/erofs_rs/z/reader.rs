@@ -132,6 +132,14 @@ fn shared(inode: &Inode<Erofs>) -> Result<&Arc<Shared>> {
     inode.super_block().data().compressed().ok_or(EUCLEAN)
 }
 
+/// A chain of more compressed pages than this is read before there is more of it. An image can have a
+/// page of a file want a thousand times as much.
+const MAX_PAGES: usize = 4096;
+
+/// The same for parts of folios, which an image can make as small as a byte. A list in one piece of
+/// memory has room for twice as many.
+const MAX_PARTS: usize = 1 << 15;
+
 /// One call of `read_folio` or `readahead`.
 pub(super) struct Reader<'a> {
     pub(super) inode: &'a Inode<Erofs>,
@@ -147,6 +155,9 @@ pub(super) struct Reader<'a> {
     extent: Option<ZExtent>,
     /// Its pcluster.
     claim: Option<Claim>,
+    /// How many pages of compressed data there are in the chain, and parts of folios that wait for it.
+    pages: usize,
+    parts: usize,
     /// Counts what took away the chain.
     round: u32,
     /// The folio that is scanned is the one that was asked for.
@@ -191,6 +202,8 @@ impl<'a> Reader<'a> {
             start,
             extent: None,
             claim: None,
+            pages: 0,
+            parts: 0,
             round: 0,
             asked: false,
             result: Ok(()),
@@ -211,15 +224,21 @@ impl<'a> Reader<'a> {
                 self.extent = Some(extent);
                 return Ok(extent);
             }
-            self.let_go();
+            self.let_go_first();
         }
     }
 
-    /// Submits what was claimed so far: what comes next may have to wait for it.
-    fn let_go(&mut self) {
+    /// Submits what was claimed so far.
+    fn let_go(&mut self, way: Way) {
         self.claim = None;
         self.round += 1;
-        self.submit(Way::Background);
+        self.submit(way);
+        (self.pages, self.parts) = (0, 0);
+    }
+
+    /// The same, as what comes next may have to wait for it.
+    fn let_go_first(&mut self) {
+        self.let_go(Way::Background);
     }
 
     /// Tells readers apart while they live.
@@ -235,6 +254,9 @@ impl<'a> Reader<'a> {
         // so after what is claimed next.
         let mut above: Option<Above> = None;
         while let Some(part) = rest.take() {
+            if self.pages > MAX_PAGES || self.parts > MAX_PARTS {
+                self.let_go(Way::Wait);
+            }
             let (start, end) = (part.pos(), part.pos() + part.len() as u64);
             let extent = self.find(end - 1, Want::Read)?;
             let at = extent.la.max(start);
@@ -283,13 +305,16 @@ impl<'a> Reader<'a> {
         if sb.data().format.packed_nid == Some(self.inode.data().nid) {
             return Err(EUCLEAN);
         }
+        let len = part.len();
+        if pos.saturating_add(len as u64) > i64::MAX as u64 {
+            return Err(EUCLEAN);
+        }
         let mut meta = match self.packed.take() {
             Some(meta) => meta,
             None => super_block::meta(sb, Source::Packed)?,
         };
-        let len = part.len();
         if !self.chain.is_empty() && !meta.is_ready(pos, len) {
-            self.let_go();
+            self.let_go_first();
         }
         meta.read_to(pos, part, 0..len)?;
         self.packed = Some(meta);
@@ -357,6 +382,7 @@ impl<'a> Reader<'a> {
             wanted.end(Err(ENOMEM));
             return Err(ENOMEM);
         }
+        self.parts += 1;
         let stays = (mode == ClusterMode::Followed && self.shared.has_whole_pages())
             .then(|| pcluster.clone());
         self.claim = Some(Claim { pcluster, mode });
@@ -380,6 +406,7 @@ impl<'a> Reader<'a> {
             self.round += 1;
         }
         if mode.ours() {
+            self.pages += pcluster.pages(self.shared.block);
             if self.wants_cache(extent) {
                 state.allocate_cache();
             }
@@ -396,7 +423,7 @@ impl<'a> Reader<'a> {
         let mut meta = super_block::meta(self.inode.super_block(), source)?;
         let len = cluster.len as usize;
         if !self.chain.is_empty() && !meta.is_ready(cluster.pa, len) {
-            self.let_go();
+            self.let_go_first();
         }
         let mut bytes = KVec::from_elem(0u8, len, GFP_KERNEL)?;
         meta.read(cluster.pa, &mut bytes).inspect_err(|e| {

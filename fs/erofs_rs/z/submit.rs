@@ -353,10 +353,8 @@ impl Reads<'_, '_> {
             self.submit();
             let target = sb.target(device).ok_or(EIO)?;
             let room = self.pages.min(MAX_PAGES);
-            let mut bio = PageBio::new(target, run.pos_of(i), room, self.job.clone())?;
-            if self.reader.ahead && !pcluster.state.lock().eager {
-                bio.set_readahead();
-            }
+            // Not as a readahead, which a device may refuse: others may join who need it.
+            let bio = PageBio::new(target, run.pos_of(i), room, self.job.clone())?;
             self.pending = Some((device, bio));
             new = true;
         }

@@ -247,8 +247,14 @@ impl<'a> Input<'a> {
         Ok(copied)
     }
 
-    /// Gives the copies back when the input is over.
+    /// Gives the copies back when the input is over, and has no page any more if there were some.
     pub(super) fn end(&mut self, pool: &mut Pool) {
+        if self.copies.is_empty() {
+            return;
+        }
+        if let Source::Pages(pages, _) = &mut self.source {
+            pages.fill(None);
+        }
         pool.append(&mut self.copies);
     }
 
