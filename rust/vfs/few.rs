@@ -56,9 +56,20 @@ impl<T, const N: usize> Few<T, N> {
     #[inline]
     pub fn filled_with(len: usize, flags: Flags, item: impl Fn() -> T) -> Result<Self, AllocError> {
         let mut list = Self::with_capacity(len, flags)?;
-        for _ in 0..len {
-            // There is room.
-            let _ = list.push(item());
+        match &mut list.0 {
+            Room::There(many) => {
+                for _ in 0..len {
+                    // There is room.
+                    let _ = many.push_within_capacity(item());
+                }
+            }
+            Room::Here { items, len: filled } => {
+                for place in items.iter_mut().take(len) {
+                    place.write(item());
+                }
+                // INVARIANT: these.
+                *filled = len;
+            }
         }
         Ok(list)
     }

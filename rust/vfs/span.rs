@@ -36,7 +36,7 @@ pub(crate) type PageList = Few<Slot, 8>;
 #[inline]
 pub(crate) fn places(len: usize, alloc: Alloc) -> Result<PageList> {
     let _scope = alloc.scope();
-    Ok(Few::filled_with(len, alloc.flags(), || None)?)
+    Ok(PageList::filled_with(len, alloc.flags(), || None)?)
 }
 
 /// The address of a page's first byte.
