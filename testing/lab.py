@@ -66,7 +66,8 @@ class Run:
         if self.status != 126:
             return self.check()
         log = Path(re.search(r"the guest's log: (\S+)", self.err)[1]).read_text(errors="replace")
-        complaints = re.findall(r"(?:WARNING|BUG|INFO|KASAN|UBSAN): .*|unreferenced object.*", log)
+        complaints = re.findall(
+            r"(?:WARNING|BUG|INFO|KASAN|UBSAN|Oops): .*|kernel BUG at .*|Kernel panic.*|unreferenced object.*", log)
         known = [words for c in complaints for words in C_COMPLAINTS if re.match(words, c)]
         assert len(known) == len(complaints) == len(set(known)) > 0, tail("\n".join(complaints))
         assert all(re.search(C_COMPLAINTS[words], log) for words in known) and "[erofs_rs]" not in log, tail(log)

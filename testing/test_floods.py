@@ -6,6 +6,7 @@ import functools
 import hashlib
 import re
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -59,7 +60,7 @@ def flood(carrier):
 
 @functools.cache
 def made():
-    text = "".join(m.read_text() for m in map(lab.Path, (__file__, mutate.__file__, source.__file__, zmutate.__file__)))
+    text = "".join(m.read_text() for m in map(Path, (__file__, mutate.__file__, source.__file__, zmutate.__file__)))
 
     def fill(path):
         tree = source.Tree(path.with_suffix(".tree"), big_ids=False, xattrs=False)
@@ -76,7 +77,12 @@ def made():
 READ = """
 [ $peer = erofs ] || insmod "$1"
 mount_one $peer $b "" "$2"
-cat > /tmp/read <<'END'
+for file in $4; do
+	section $file timeout 300 python3 -ISc "$3" $b/$file
+done
+section text md5sum <$b/text
+"""
+TWICE = """
 import hashlib, os, sys
 file = os.open(sys.argv[1], os.O_RDONLY)
 for _ in range(2):
@@ -84,11 +90,6 @@ for _ in range(2):
         print(0, hashlib.sha256(os.pread(file, 1 << 20, 0)).hexdigest())
     except OSError as e:
         print(e.errno)
-END
-for file in far memory parts; do
-	section $file timeout 300 python3 -ISc "$(cat /tmp/read)" $b/$file
-done
-section text md5sum <$b/text
 """
 
 
@@ -97,7 +98,8 @@ def batch(bed):
     """In a guest with less memory than the image wants."""
     module = lab.scratch(f"floods-{bed}.ko")
     lab.strip(bed, module)
-    return lab.Batch(lab.snippet(bed, READ, module, made(), fs="erofs", options=("--mem", "256M"), timeout=900))
+    run = lab.snippet(bed, READ, module, made(), TWICE, " ".join(files()), fs="erofs", options=("--mem", "256M"), timeout=900)
+    return lab.Batch(run)
 
 
 def wanted():

@@ -60,6 +60,9 @@ impl Lent {
     }
 }
 
+// A list of them is freed where a bio ends, in any context: it is never in more than one piece of memory.
+const _: () = assert!(size_of::<Lent>() * bindings::BIO_MAX_VECS as usize <= PAGE_SIZE);
+
 /// What a bio carries: its pages, and the data for its end.
 struct Load<C: PageCompletion> {
     pages: Few<Lent, 4>,
@@ -83,6 +86,7 @@ impl<'a, C: PageCompletion> PageBio<'a, C> {
     /// Submit a bio before making the next: the reserve that makes this work when there is no
     /// memory has but few.
     pub fn new(target: Target<'a>, pos: u64, pages: usize, data: C::Data) -> Result<Self> {
+        let pages = pages.clamp(1, bindings::BIO_MAX_VECS as usize);
         let load = Load::<C> {
             pages: Few::with_capacity(pages, GFP_KERNEL)?,
             data,

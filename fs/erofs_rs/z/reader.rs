@@ -134,11 +134,11 @@ fn shared(inode: &Inode<Erofs>) -> Result<&Arc<Shared>> {
 
 /// A chain of more compressed pages than this is read before there is more of it. An image can have a
 /// page of a file want a thousand times as much.
-const MAX_PAGES: usize = 4096;
+const CHAIN_PAGES: usize = 4096;
 
 /// The same for parts of folios, which an image can make as small as a byte. A list in one piece of
 /// memory has room for twice as many.
-const MAX_PARTS: usize = 1 << 15;
+const CHAIN_PARTS: usize = 1 << 15;
 
 /// One call of `read_folio` or `readahead`.
 pub(super) struct Reader<'a> {
@@ -146,7 +146,7 @@ pub(super) struct Reader<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) chain: Chain<Kernel>,
     pub(super) pool: Pool,
-    pub(super) ahead: bool,
+    ahead: bool,
     mapper: Mapper<'a>,
     packed: Option<MetaReader<'a>>,
     /// Where the file is read from on.
@@ -224,21 +224,16 @@ impl<'a> Reader<'a> {
                 self.extent = Some(extent);
                 return Ok(extent);
             }
-            self.let_go_first();
+            self.let_go(Way::Background);
         }
     }
 
-    /// Submits what was claimed so far.
+    /// Submits what was claimed so far: what comes next may have to wait for it, or would be too much.
     fn let_go(&mut self, way: Way) {
         self.claim = None;
         self.round += 1;
         self.submit(way);
         (self.pages, self.parts) = (0, 0);
-    }
-
-    /// The same, as what comes next may have to wait for it.
-    fn let_go_first(&mut self) {
-        self.let_go(Way::Background);
     }
 
     /// Tells readers apart while they live.
@@ -254,7 +249,7 @@ impl<'a> Reader<'a> {
         // so after what is claimed next.
         let mut above: Option<Above> = None;
         while let Some(part) = rest.take() {
-            if self.pages > MAX_PAGES || self.parts > MAX_PARTS {
+            if self.pages > CHAIN_PAGES || self.parts > CHAIN_PARTS {
                 self.let_go(Way::Wait);
             }
             let (start, end) = (part.pos(), part.pos() + part.len() as u64);
@@ -314,7 +309,7 @@ impl<'a> Reader<'a> {
             None => super_block::meta(sb, Source::Packed)?,
         };
         if !self.chain.is_empty() && !meta.is_ready(pos, len) {
-            self.let_go_first();
+            self.let_go(Way::Background);
         }
         meta.read_to(pos, part, 0..len)?;
         self.packed = Some(meta);
@@ -423,7 +418,7 @@ impl<'a> Reader<'a> {
         let mut meta = super_block::meta(self.inode.super_block(), source)?;
         let len = cluster.len as usize;
         if !self.chain.is_empty() && !meta.is_ready(cluster.pa, len) {
-            self.let_go_first();
+            self.let_go(Way::Background);
         }
         let mut bytes = KVec::from_elem(0u8, len, GFP_KERNEL)?;
         meta.read(cluster.pa, &mut bytes).inspect_err(|e| {
