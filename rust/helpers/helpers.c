@@ -220,6 +220,11 @@ struct page *rust_vfs_folio_page(struct folio *folio, size_t n)
 	return folio_page(folio, n);
 }
 
+struct folio *rust_vfs_page_folio(struct page *page)
+{
+	return page_folio(page);
+}
+
 bool rust_vfs_folio_test_uptodate(const struct folio *folio)
 {
 	return folio_test_uptodate(folio);

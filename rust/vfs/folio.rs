@@ -22,6 +22,7 @@ use crate::{
         helpers, //
     },
     error::from_ptr,
+    file_page::FilePage,
     inode::Inode,
     registration::FileSystem, //
 };
@@ -67,7 +68,7 @@ impl LockedFolio {
         // INVARIANT: the only part, as the count of zero says, with all bytes.
         Self(FolioPart {
             folio,
-            base,
+            place: Place::new(base, len >> PAGE_SHIFT),
             // There are no folios of 4 GiB (`MAX_PAGECACHE_ORDER`).
             range: 0..len as u32,
         })
@@ -121,16 +122,42 @@ pub fn grab<T: FileSystem>(inode: &Inode<T>, pos: u64) -> Option<LockedFolio> {
     }
 }
 
+/// Where a folio is in its file, in which it stays as long as it is locked, and how many of its pages,
+/// from the first one on, were not given away.
+#[derive(Clone, Copy)]
+struct Place(u64);
+
+impl Place {
+    /// Folios are at whole pages, so there is room for that many.
+    const MOST: u64 = PAGE_SIZE as u64 - 1;
+
+    /// Of a folio at byte `pos`. A larger one than there are today would give none.
+    fn new(pos: u64, pages: usize) -> Self {
+        let pages = pages as u64;
+        Self(pos | if pages > Self::MOST { 0 } else { pages })
+    }
+
+    #[inline]
+    fn pos(self) -> u64 {
+        self.0 & !Self::MOST
+    }
+
+    #[inline]
+    fn pages(self) -> usize {
+        (self.0 & Self::MOST) as usize
+    }
+}
+
 /// A part of a locked folio that is to be read, never empty.
 ///
 /// # Invariants
 ///
 /// The folio is locked. It is counted in `folio.private` how many parts it has, this is one of
-/// them, and no other has a byte of `range`, which is within the folio and not empty.
+/// them, and no other has a byte of `range`, which is within the folio and not empty. Of those of the
+/// first `place.pages()` pages that have bytes of the part, no [`FilePage`] was ever made.
 pub struct FolioPart {
     folio: NonNull<bindings::folio>,
-    /// Position of the folio in its file, where it stays as long as it is locked.
-    base: u64,
+    place: Place,
     range: Range<u32>,
 }
 
@@ -195,10 +222,10 @@ impl FolioPart {
     pub(crate) unsafe fn from_raw(folio: NonNull<bindings::folio>, range: Range<usize>) -> Self {
         // SAFETY: the folio is locked.
         let base = unsafe { helpers::folio_pos(folio.as_ptr()) } as u64;
-        // INVARIANT: as it was there.
+        // INVARIANT: as it was there; which pages were given away is not known any more.
         Self {
             folio,
-            base,
+            place: Place::new(base, 0),
             range: range.start as u32..range.end as u32,
         }
     }
@@ -227,7 +254,7 @@ impl FolioPart {
     /// Position of its first byte in the file.
     #[inline]
     pub fn pos(&self) -> u64 {
-        self.base + u64::from(self.range.start)
+        self.place.pos() + u64::from(self.range.start)
     }
 
     /// Length in bytes, not 0.
@@ -237,21 +264,27 @@ impl FolioPart {
         self.range.len()
     }
 
-    /// The page `number` of those that hold bytes of the part, from 0 on.
-    pub fn page(&self, number: usize) -> Option<FilePage> {
+    /// Gives away the page `number` of those that hold bytes of the part, from 0 on: compressed data can
+    /// be read into it. None if some of its bytes are not the part's, or if it was given, or one
+    /// behind it.
+    pub fn give(&mut self, number: usize) -> Option<FilePage> {
         let Range { start, end } = self.inside();
-        let index = (start >> PAGE_SHIFT) + number;
-        if index > (end - 1) >> PAGE_SHIFT {
+        let index = (start >> PAGE_SHIFT).checked_add(number)?;
+        if index >= self.place.pages()
+            || index << PAGE_SHIFT < start
+            || (index + 1) << PAGE_SHIFT > end
+        {
             return None;
         }
         // SAFETY: the folio is locked, and has that page.
         let page = NonNull::new(unsafe { helpers::folio_page(self.folio.as_ptr(), index) })?;
+        // INVARIANT: the pages from this one on may have been given.
+        self.place = Place::new(self.place.pos(), index);
         self.state().fetch_add(PART, Ordering::Relaxed);
         // INVARIANT: just counted.
-        Some(FilePage {
-            folio: self.folio,
-            page,
-        })
+        let hold = PageHold(page);
+        // SAFETY: by the invariants, as no other part has bytes of the page.
+        Some(unsafe { FilePage::new(hold) })
     }
 
     /// Splits off the rest behind the first `len` bytes, if there is any. 0 counts as 1, so that no
@@ -267,7 +300,7 @@ impl FolioPart {
         // INVARIANT: one part became two, which share the bytes.
         let rest = Self {
             folio: self.folio,
-            base: self.base,
+            place: self.place,
             range: at..self.range.end,
         };
         self.range.end = at;
@@ -279,6 +312,12 @@ impl FolioPart {
     pub fn merge(mut self, next: Self) -> Result<Self, (Self, Self)> {
         if self.folio != next.folio || self.range.end != next.range.start {
             return Err((self, next));
+        }
+        // INVARIANT: of pages of this part, those from `place` on may have been given, if it has some; of
+        // pages of the other one likewise.
+        let last = (self.range.end as usize - 1) >> PAGE_SHIFT;
+        if last < self.place.pages() || next.place.pages() < self.place.pages() {
+            self.place = next.place;
         }
         // INVARIANT: the bytes of both, and one part less, which is done below.
         self.range.end = next.range.end;
@@ -368,40 +407,41 @@ impl FolioPart {
     }
 }
 
-/// A page of a locked folio, to be read into (in-place I/O). It gives no access to the bytes; while it
-/// is there the folio stays locked, even if all its parts have ended.
+/// A page of a locked folio. It gives no access to the bytes; while it is there the folio stays locked, even if
+/// all its parts have ended.
 ///
 /// # Invariants
 ///
-/// The folio is locked, `page` is one of its pages, and this is counted in `folio.private` as a part
-/// is.
-pub struct FilePage {
-    folio: NonNull<bindings::folio>,
-    page: NonNull<bindings::page>,
-}
+/// The folio of the page is locked, and this is counted in its private data as a part is.
+pub(crate) struct PageHold(NonNull<bindings::page>);
 
 // SAFETY: as for `FolioPart`.
-unsafe impl Send for FilePage {}
+unsafe impl Send for PageHold {}
 
-impl FilePage {
+impl PageHold {
     pub(crate) fn as_raw(&self) -> NonNull<bindings::page> {
-        self.page
+        self.0
+    }
+
+    fn folio(&self) -> NonNull<bindings::folio> {
+        // SAFETY: the page is one of a locked folio, to which it belongs for as long.
+        unsafe { NonNull::new_unchecked(helpers::page_folio(self.0.as_ptr())) }
     }
 }
 
-impl Clone for FilePage {
+impl Clone for PageHold {
     fn clone(&self) -> Self {
         // SAFETY: by the invariants.
-        unsafe { state(&self.folio) }.fetch_add(PART, Ordering::Relaxed);
+        unsafe { state(&self.folio()) }.fetch_add(PART, Ordering::Relaxed);
         // INVARIANT: just counted.
-        Self { ..*self }
+        Self(self.0)
     }
 }
 
-impl Drop for FilePage {
+impl Drop for PageHold {
     fn drop(&mut self) {
         // SAFETY: by the invariants; the count goes with this.
-        unsafe { end_once(self.folio, true) };
+        unsafe { end_once(self.folio(), true) };
     }
 }
 

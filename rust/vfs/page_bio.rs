@@ -3,8 +3,8 @@
 //! Reads of one contiguous range of a device or file, into pages that something else owns.
 //!
 //! What is read is not yet what a file holds: it is to be decoded. So a [`PageBio`] only keeps its
-//! pages in memory ([`Lent`]), and who owns their content is the business of whoever waits for
-//! the end of the read. [`Bio`] is for folios that are good as they are read.
+//! pages in memory, and says with each ([`Lent`]) that it is being written; who owns their content is the
+//! business of whoever waits for the end of the read. [`Bio`] is for folios that are good as they are read.
 //!
 //! [`Bio`]: crate::bio::Bio
 //!
@@ -17,7 +17,12 @@ use crate::{
         Unsent, //
     },
     few::Few,
-    folio::FilePage,
+    file_page::{
+        Batch,
+        FilePage,
+        Underway, //
+    },
+    folio::PageHold,
     page::PageRef, //
 };
 use core::{
@@ -36,7 +41,7 @@ use kernel::{
 /// What happens when a read is over.
 pub trait PageCompletion: 'static {
     /// What a bio carries for it.
-    type Data: ForeignOwnable + Send + 'static;
+    type Data: Send + 'static;
 
     /// Called once for each bio, whether it was read, failed, or never submitted. Any context,
     /// interrupts too: may not sleep.
@@ -44,14 +49,20 @@ pub trait PageCompletion: 'static {
 }
 
 /// A page to be read into.
-pub enum Lent {
+pub enum Lent<'a> {
     /// One that is owned by whoever lent it.
     Page(PageRef),
     /// One of a file.
-    File(FilePage),
+    File(&'a mut FilePage),
 }
 
-impl Lent {
+/// The same in a bio.
+enum Held {
+    Page(PageRef),
+    File(PageHold),
+}
+
+impl Held {
     fn as_raw(&self) -> NonNull<bindings::page> {
         match self {
             Self::Page(page) => page.as_raw(),
@@ -61,11 +72,12 @@ impl Lent {
 }
 
 // A list of them is freed where a bio ends, in any context: it is never in more than one piece of memory.
-const _: () = assert!(size_of::<Lent>() * bindings::BIO_MAX_VECS as usize <= PAGE_SIZE);
+const _: () = assert!(size_of::<Held>() * bindings::BIO_MAX_VECS as usize <= PAGE_SIZE);
 
-/// What a bio carries: its pages, and the data for its end.
+/// What a bio carries: its pages, that it is under way, and the data for its end.
 struct Load<C: PageCompletion> {
-    pages: Few<Lent, 4>,
+    pages: Few<Held, 4>,
+    underway: Underway,
     data: C::Data,
 }
 
@@ -80,15 +92,22 @@ pub struct PageBio<'a, C: PageCompletion> {
 }
 
 impl<'a, C: PageCompletion> PageBio<'a, C> {
-    /// Makes a read from byte `pos` of `target` on, for up to `pages` pages. `EINVAL` if `pos` is not
-    /// at a sector of a device, `ENOMEM`; `data` is dropped then. May sleep.
+    /// Makes a read of `batch`, from byte `pos` of `target` on, for up to `pages` pages. `EINVAL` if `pos` is
+    /// not at a sector of a device, `ENOMEM`; `data` is dropped then. May sleep.
     ///
     /// Submit a bio before making the next: the reserve that makes this work when there is no
     /// memory has but few.
-    pub fn new(target: Target<'a>, pos: u64, pages: usize, data: C::Data) -> Result<Self> {
+    pub fn new(
+        target: Target<'a>,
+        pos: u64,
+        pages: usize,
+        batch: &Batch,
+        data: C::Data,
+    ) -> Result<Self> {
         let pages = pages.clamp(1, bindings::BIO_MAX_VECS as usize);
         let load = Load::<C> {
             pages: Few::with_capacity(pages, GFP_KERNEL)?,
+            underway: batch.begin(),
             data,
         };
         let load = KBox::new(load, GFP_KERNEL)?;
@@ -106,17 +125,31 @@ impl<'a, C: PageCompletion> PageBio<'a, C> {
         self.bio.end()
     }
 
-    /// Adds `range` of `page` to the end. An error gives the page back if there is no room for it, or
-    /// if the range is not within the page, or not of whole sectors of a device.
-    pub fn add(&mut self, page: Lent, range: Range<usize>) -> Result<(), Lent> {
-        if range.start >= range.end || range.end > PAGE_SIZE || !self.bio.takes(range.len()) {
-            return Err(page);
-        }
+    fn load(&mut self) -> &mut Load<C> {
         // SAFETY: by the invariants; nobody else has the load before the bio is submitted.
-        let load = unsafe { &mut *(*self.bio.as_ptr()).bi_private.cast::<Load<C>>() };
-        if load.pages.is_full() {
-            return Err(page);
+        unsafe { &mut *(*self.bio.as_ptr()).bi_private.cast::<Load<C>>() }
+    }
+
+    /// What its end will be given.
+    pub fn data(&mut self) -> &mut C::Data {
+        &mut self.load().data
+    }
+
+    /// Adds `range` of `page` to the end. `EINVAL` if there is no room for it, or if the range is not
+    /// within the page, or not of whole sectors of a device; `EBUSY` if a read of another batch may
+    /// still write to it.
+    pub fn add(&mut self, page: Lent<'_>, range: Range<usize>) -> Result {
+        if range.start >= range.end || range.end > PAGE_SIZE || !self.bio.takes(range.len()) {
+            return Err(EINVAL);
         }
+        let load = self.load();
+        if load.pages.is_full() {
+            return Err(EINVAL);
+        }
+        let page = match page {
+            Lent::Page(page) => Held::Page(page),
+            Lent::File(page) => Held::File(page.lend(&load.underway)?),
+        };
         // SAFETY: the bio is ours, and the range is within the page.
         let added = unsafe {
             bindings::bio_add_page(
@@ -127,10 +160,10 @@ impl<'a, C: PageCompletion> PageBio<'a, C> {
             )
         };
         if added as usize != range.len() {
-            return Err(page);
+            return Err(EINVAL);
         }
         // INVARIANT: moved into the load, which has room.
-        let _ = load.pages.push(page);
+        let _ = self.load().pages.push(page);
         Ok(())
     }
 
@@ -160,7 +193,12 @@ unsafe extern "C" fn end_io<C: PageCompletion>(bio: *mut bindings::bio) {
         bindings::bio_put(bio);
         (result, load)
     };
-    let Load { pages, data } = KBox::into_inner(load);
+    let Load {
+        pages,
+        underway,
+        data,
+    } = KBox::into_inner(load);
     drop(pages);
+    drop(underway);
     C::complete(data, result);
 }

@@ -7,6 +7,10 @@
 //! idle one frees them.
 
 use super::{
+    pcluster::{
+        Pcluster,
+        State, //
+    },
     table::Cursor,
     Shared, //
 };
@@ -36,6 +40,12 @@ impl Shared {
         // Wraps where it gets less: the sum never does.
         self.kept
             .fetch_add(now.wrapping_sub(before) as isize, Relaxed);
+    }
+
+    /// Takes out of the table what keeps nothing.
+    pub(super) fn forget(&self, pcluster: &Arc<Pcluster>, state: &mut State) {
+        state.orphan = true;
+        self.table.remove(pcluster);
     }
 
     /// Lets go up to about `pages` pages of idle pclusters from `from` on. Says how many, and where

@@ -74,8 +74,7 @@ impl Shared {
         let (before, now) = state.finish(read.is_ok(), pool);
         self.count_kept(before, now);
         if now == 0 {
-            state.orphan = true;
-            self.table.remove(pcluster);
+            self.forget(pcluster, &mut state);
         }
         drop(state);
         self.stats.add(Event::Decoded, 1);
@@ -139,8 +138,8 @@ impl Shared {
             match slot {
                 Slot::Cached { page, .. } => input.add_page(i, page)?,
                 Slot::Temporary(page) => input.add_page(i, page)?,
-                Slot::InPlace { at, .. } => {
-                    output.share((offset + *at as usize) / PAGE_SIZE, &mut input, i)?
+                Slot::InPlace { page, at } => {
+                    output.share((offset + *at as usize) / PAGE_SIZE, page, &mut input, i)?
                 }
                 // There was no memory for it.
                 Slot::Empty => return Err(ENOMEM),

@@ -26,10 +26,8 @@ use kernel::{
 };
 use vfs::{
     few::Few,
-    folio::{
-        FilePage,
-        FolioPart, //
-    },
+    file_page::FilePage,
+    folio::FolioPart,
     page::{
         Alloc,
         CachedPage,
@@ -404,7 +402,7 @@ impl State {
             && !request.exclusive.is_empty()
             && self.has_room(coding)
             && self.wanted.iter().all(apart)
-            && self.donate(&wanted.part, at, request.exclusive, stats);
+            && self.donate(&mut wanted.part, at, request.exclusive, stats);
         self.fixed |= wanted.donated;
         let _ = self.wanted.push_within_capacity(wanted);
         if end > self.length {
@@ -423,7 +421,13 @@ impl State {
 
     /// Gives pages of `part` to places that are still empty, the last ones first, as the decoder
     /// overwrites the first ones first.
-    fn donate(&mut self, part: &FolioPart, at: u32, pages: Range<usize>, stats: &Stats) -> bool {
+    fn donate(
+        &mut self,
+        part: &mut FolioPart,
+        at: u32,
+        pages: Range<usize>,
+        stats: &Stats,
+    ) -> bool {
         let skip = (part.pos() % PAGE_SIZE as u64) as usize;
         let mut donated = false;
         for number in pages.rev() {
@@ -432,7 +436,7 @@ impl State {
                 self.below = 0;
                 break;
             };
-            let Some(page) = part.page(number) else {
+            let Some(page) = part.give(number) else {
                 break;
             };
             let at = at + (number * PAGE_SIZE - skip) as u32;
@@ -456,6 +460,11 @@ impl State {
         }
     }
 
+    /// Whether nobody has it, and it keeps nothing.
+    pub(crate) fn is_useless(&self) -> bool {
+        self.kept == 0 && !self.seat.is_taken()
+    }
+
     /// Whether nobody waits for it, as there was no memory to.
     pub(crate) fn is_unwanted(&self) -> bool {
         self.wanted.is_empty() && self.lent == 0
@@ -467,11 +476,11 @@ impl State {
     }
 
     /// Page `i`, if it is to be read.
-    pub(crate) fn lend_unread(&mut self, i: usize) -> Option<Lent> {
+    pub(crate) fn lend_unread(&mut self, i: usize) -> Option<Lent<'_>> {
         match self.slots.get_mut(i)? {
             Slot::Empty | Slot::Cached { uptodate: true, .. } => None,
             Slot::Cached { page, .. } => Some(Lent::Page(page.lend())),
-            Slot::InPlace { page, .. } => Some(Lent::File(page.clone())),
+            Slot::InPlace { page, .. } => Some(Lent::File(page)),
             Slot::Temporary(page) => Some(Lent::Page(page.lend())),
         }
     }

@@ -132,13 +132,23 @@ fn shared(inode: &Inode<Erofs>) -> Result<&Arc<Shared>> {
     inode.super_block().data().compressed().ok_or(EUCLEAN)
 }
 
-/// A chain of more compressed pages than this is read before there is more of it. An image can have a
-/// page of a file want a thousand times as much.
-const CHAIN_PAGES: usize = 4096;
+/// How much there is in a chain.
+#[derive(Clone, Copy, Default)]
+struct Load {
+    /// Pages of compressed data.
+    pages: usize,
+    /// Parts of folios that wait for it.
+    parts: usize,
+}
 
-/// The same for parts of folios, which an image can make as small as a byte. A list in one piece of
-/// memory has room for twice as many.
-const CHAIN_PARTS: usize = 1 << 15;
+impl Load {
+    /// Whether it is to be read before there is more of it. An image can have a page of a file want a thousand
+    /// times as many pages, and make parts as small as a byte; a list in one piece of memory has
+    /// room for twice as many of these.
+    fn is_too_much(self) -> bool {
+        self.pages > 4096 || self.parts > 1 << 15
+    }
+}
 
 /// One call of `read_folio` or `readahead`.
 pub(super) struct Reader<'a> {
@@ -155,9 +165,9 @@ pub(super) struct Reader<'a> {
     extent: Option<ZExtent>,
     /// Its pcluster.
     claim: Option<Claim>,
-    /// How many pages of compressed data there are in the chain, and parts of folios that wait for it.
-    pages: usize,
-    parts: usize,
+    load: Load,
+    /// What was in chains that went early, and may still be on its way.
+    early: Load,
     /// Counts what took away the chain.
     round: u32,
     /// The folio that is scanned is the one that was asked for.
@@ -202,8 +212,8 @@ impl<'a> Reader<'a> {
             start,
             extent: None,
             claim: None,
-            pages: 0,
-            parts: 0,
+            load: Load::default(),
+            early: Load::default(),
             round: 0,
             asked: false,
             result: Ok(()),
@@ -224,16 +234,30 @@ impl<'a> Reader<'a> {
                 self.extent = Some(extent);
                 return Ok(extent);
             }
-            self.let_go(Way::Background);
+            self.let_go();
         }
     }
 
-    /// Submits what was claimed so far: what comes next may have to wait for it, or would be too much.
-    fn let_go(&mut self, way: Way) {
+    /// Submits what was claimed so far, as what comes next may have to wait for it.
+    fn let_go(&mut self) {
+        if self.early.is_too_much() {
+            return self.let_go_and_wait();
+        }
+        self.early.pages += self.load.pages;
+        self.early.parts += self.load.parts;
+        self.submit_early(Way::Background);
+    }
+
+    /// The same, as there would be too much on its way.
+    fn let_go_and_wait(&mut self) {
+        self.submit_early(Way::Wait);
+    }
+
+    fn submit_early(&mut self, way: Way) {
         self.claim = None;
         self.round += 1;
+        self.load = Load::default();
         self.submit(way);
-        (self.pages, self.parts) = (0, 0);
     }
 
     /// Tells readers apart while they live.
@@ -249,8 +273,8 @@ impl<'a> Reader<'a> {
         // so after what is claimed next.
         let mut above: Option<Above> = None;
         while let Some(part) = rest.take() {
-            if self.pages > CHAIN_PAGES || self.parts > CHAIN_PARTS {
-                self.let_go(Way::Wait);
+            if self.load.is_too_much() {
+                self.let_go_and_wait();
             }
             let (start, end) = (part.pos(), part.pos() + part.len() as u64);
             let extent = self.find(end - 1, Want::Read)?;
@@ -309,7 +333,7 @@ impl<'a> Reader<'a> {
             None => super_block::meta(sb, Source::Packed)?,
         };
         if !self.chain.is_empty() && !meta.is_ready(pos, len) {
-            self.let_go(Way::Background);
+            self.let_go();
         }
         meta.read_to(pos, part, 0..len)?;
         self.packed = Some(meta);
@@ -339,7 +363,15 @@ impl<'a> Reader<'a> {
         // A pcluster of ours stays so until its chain goes, with which `claim` goes, too. Of others'
         // anything may have become meanwhile.
         if !mode.ours() {
-            mode = self.take_in(&pcluster, &mut state, extent)?;
+            mode = match self.take_in(&pcluster, &mut state, extent) {
+                Ok(mode) => mode,
+                Err(e) => {
+                    if state.is_useless() {
+                        self.shared.forget(&pcluster, &mut state);
+                    }
+                    return Err(e);
+                }
+            };
         }
         let mut request = Request {
             at: (part.pos() - extent.la) as u32,
@@ -377,7 +409,7 @@ impl<'a> Reader<'a> {
             wanted.end(Err(ENOMEM));
             return Err(ENOMEM);
         }
-        self.parts += 1;
+        self.load.parts += 1;
         let stays = (mode == ClusterMode::Followed && self.shared.has_whole_pages())
             .then(|| pcluster.clone());
         self.claim = Some(Claim { pcluster, mode });
@@ -401,7 +433,7 @@ impl<'a> Reader<'a> {
             self.round += 1;
         }
         if mode.ours() {
-            self.pages += pcluster.pages(self.shared.block);
+            self.load.pages += pcluster.pages(self.shared.block);
             if self.wants_cache(extent) {
                 state.allocate_cache();
             }
@@ -418,7 +450,7 @@ impl<'a> Reader<'a> {
         let mut meta = super_block::meta(self.inode.super_block(), source)?;
         let len = cluster.len as usize;
         if !self.chain.is_empty() && !meta.is_ready(cluster.pa, len) {
-            self.let_go(Way::Background);
+            self.let_go();
         }
         let mut bytes = KVec::from_elem(0u8, len, GFP_KERNEL)?;
         meta.read(cluster.pa, &mut bytes).inspect_err(|e| {

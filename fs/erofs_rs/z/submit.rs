@@ -22,22 +22,26 @@ use crate::{
     },
     sysfs::SyncDecompress, //
 };
-use core::convert::Infallible;
+use core::{
+    convert::Infallible,
+    ops::Range,
+    sync::atomic::{
+        AtomicU32,
+        Ordering, //
+    }, //
+};
 use erofs_chain::Taken;
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
         Arc,
         Completion,
         UniqueArc, //
     }, //
 };
 use vfs::{
+    file_page::Batch,
     page::Pool,
     page_bio::{
         PageBio,
@@ -86,9 +90,35 @@ impl Way {
 
 /// What the bios of one chain have in common.
 struct Job {
-    /// One of them failed.
-    failed: Atomic<bool>,
+    batch: Batch,
+    unread: Unread,
     then: Then,
+}
+
+/// Which pclusters of a chain, by their number in the order of decoding, could not be read: from the first one
+/// to the last, though there may be good ones between two bios that failed.
+struct Unread {
+    start: AtomicU32,
+    end: AtomicU32,
+}
+
+impl Unread {
+    const fn none() -> Self {
+        Self {
+            start: AtomicU32::new(u32::MAX),
+            end: AtomicU32::new(0),
+        }
+    }
+
+    fn add(&self, range: Range<u32>) {
+        // The counts of references to the job order this with what is done then.
+        self.start.fetch_min(range.start, Ordering::Relaxed);
+        self.end.fetch_max(range.end, Ordering::Relaxed);
+    }
+
+    fn range(&self) -> Range<u32> {
+        self.start.load(Ordering::Relaxed)..self.end.load(Ordering::Relaxed)
+    }
 }
 
 /// What happens when all is read.
@@ -102,7 +132,7 @@ enum Then {
 /// A reader that waits for its job.
 #[pin_data]
 struct Waiter {
-    failed: Atomic<bool>,
+    unread: Unread,
     #[pin]
     done: Completion,
 }
@@ -128,27 +158,44 @@ impl Chain {
         self.iter().next().is_none()
     }
 
-    /// Decodes all of it, in order. The first error of what `who` asked for.
-    fn decode(&mut self, shared: &Shared, read: Result, pool: &mut Pool, who: usize) -> Result {
+    /// Decodes all of it but what is `unread`, in order. The first error of what `who` asked for.
+    fn decode(
+        &mut self,
+        shared: &Shared,
+        unread: Range<u32>,
+        pool: &mut Pool,
+        who: usize,
+    ) -> Result {
         let mut result = Ok(());
-        for claim in &mut self.0 {
+        for (number, claim) in (0..).zip(&mut self.0) {
+            let read = match unread.contains(&number) {
+                true => Err(EIO),
+                false => Ok(()),
+            };
             result = result.and(shared.decode(&claim.0, read, pool, who));
         }
         result
     }
 }
 
+/// What a bio is for.
+struct Read {
+    job: Arc<Work<Job>>,
+    /// Of which pclusters it has pages, by their number in the order of decoding.
+    claims: Range<u32>,
+}
+
 /// The end of a bio.
 struct EndRead;
 
 impl PageCompletion for EndRead {
-    type Data = Arc<Work<Job>>;
+    type Data = Read;
 
-    fn complete(job: Arc<Work<Job>>, result: Result) {
+    fn complete(read: Read, result: Result) {
         if result.is_err() {
-            job.failed.store(true, Relaxed);
+            read.job.unread.add(read.claims);
         }
-        Job::put(job);
+        Job::put(read.job);
     }
 }
 
@@ -156,18 +203,11 @@ impl Job {
     /// `ENOMEM`; then `then` is dropped, and with it fails what it was for.
     fn new(then: Then) -> Result<Arc<Work<Self>>> {
         let job = Self {
-            failed: Atomic::new(false),
+            batch: Batch::new()?,
+            unread: Unread::none(),
             then,
         };
         Arc::pin_init(Work::new::<Infallible>(job), GFP_KERNEL)
-    }
-
-    /// Whether what is to be decoded is there.
-    fn read(&self) -> Result {
-        match self.failed.load(Relaxed) {
-            true => Err(EIO),
-            false => Ok(()),
-        }
     }
 
     /// Lets go one reference. With the last one the job goes on. Any context.
@@ -177,7 +217,7 @@ impl Job {
             return;
         };
         if let Then::Tell(waiter) = &job.then {
-            waiter.failed.store(job.read().is_err(), Relaxed);
+            waiter.unread.add(job.unread.range());
             waiter.done.complete_all();
             return;
         }
@@ -190,10 +230,10 @@ impl Job {
 
 impl Run for Job {
     fn run(mut this: Pin<UniqueArc<Work<Self>>>) {
-        let read = this.read();
+        let unread = this.unread.range();
         if let Then::Decode(chain, shared) = &mut this.as_mut().inner().get_mut().then {
             // Whoever waits for the data hears of errors from its folio: nobody is at this address.
-            let _ = chain.decode(shared, read, &mut Pool::new(), 0);
+            let _ = chain.decode(shared, unread, &mut Pool::new(), 0);
         }
     }
 }
@@ -202,7 +242,7 @@ impl Waiter {
     fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
-                failed: Atomic::new(false),
+                unread: Unread::none(),
                 done <- Completion::new(),
             }),
             GFP_KERNEL,
@@ -245,9 +285,7 @@ impl Reader<'_> {
                 let who = self.id();
                 let decoded = waiter.and_then(|waiter| {
                     waiter.done.wait_for_completion();
-                    let failed = waiter.failed.load(Relaxed);
-                    let read = if failed { Err(EIO) } else { Ok(()) };
-                    chain.decode(self.shared, read, &mut self.pool, who)
+                    chain.decode(self.shared, waiter.unread.range(), &mut self.pool, who)
                 });
                 self.result = self.result.and(decoded);
             }
@@ -307,8 +345,8 @@ impl Reader<'_> {
             pages,
             pending: None,
         };
-        for pcluster in chain.iter() {
-            if let Err(e) = reads.add(pcluster) {
+        for (number, pcluster) in (0..).zip(chain.iter()) {
+            if let Err(e) = reads.add(number, pcluster) {
                 pcluster.state.lock().fail(e);
             }
         }
@@ -333,8 +371,9 @@ impl Reads<'_, '_> {
         }
     }
 
-    /// Reads all pages of `pcluster` that need it. An error leaves pages unread.
-    fn add(&mut self, pcluster: &Pcluster) -> Result {
+    /// Reads all pages of `pcluster`, claim `number` of the chain, that need it. An error leaves pages
+    /// unread.
+    fn add(&mut self, number: u32, pcluster: &Pcluster) -> Result {
         let (sb, block) = (self.reader.inode.super_block(), self.reader.shared.block);
         let skip = pcluster.skip(block);
         let place = sb.data().map_dev(0, pcluster.key.pa - skip as u64);
@@ -345,7 +384,7 @@ impl Reads<'_, '_> {
             len: (skip + pcluster.len()).next_multiple_of(block as usize),
         };
         let (mut i, mut new) = (0, false);
-        while let Some(next) = self.fill(pcluster, &run, i) {
+        while let Some(next) = self.fill(number, pcluster, &run, i) {
             if new && next == i {
                 return Err(EIO);
             }
@@ -354,7 +393,11 @@ impl Reads<'_, '_> {
             let target = sb.target(device).ok_or(EIO)?;
             let room = self.pages.min(MAX_PAGES);
             // Not as a readahead, which a device may refuse: others may join who need it.
-            let bio = PageBio::new(target, run.pos_of(i), room, self.job.clone())?;
+            let read = Read {
+                job: self.job.clone(),
+                claims: number..number,
+            };
+            let bio = PageBio::new(target, run.pos_of(i), room, &self.job.batch, read)?;
             self.pending = Some((device, bio));
             new = true;
         }
@@ -363,7 +406,13 @@ impl Reads<'_, '_> {
 
     /// Adds the pages of `pcluster` from page `i` on to what is pending, as far as they follow it.
     /// The first one that does not.
-    fn fill(&mut self, pcluster: &Pcluster, run: &Blocks, mut i: usize) -> Option<usize> {
+    fn fill(
+        &mut self,
+        number: u32,
+        pcluster: &Pcluster,
+        run: &Blocks,
+        mut i: usize,
+    ) -> Option<usize> {
         let mut state = pcluster.state.lock();
         while i * PAGE_SIZE < run.len {
             if let Some(page) = state.lend_unread(i) {
@@ -377,6 +426,7 @@ impl Reads<'_, '_> {
                 {
                     return Some(i);
                 }
+                bio.data().claims.end = number + 1;
                 self.pages = self.pages.saturating_sub(1);
             }
             i += 1;

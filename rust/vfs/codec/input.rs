@@ -122,7 +122,8 @@ impl<'a> Input<'a> {
     ///
     /// # Safety
     ///
-    /// The page is lent to the output for `'a`, and so are those bytes of it that are input.
+    /// The page is lent to the output for `'a`, and so are those bytes of it that are input; nothing is read into
+    /// it meanwhile.
     pub(super) unsafe fn add_in_place(
         &mut self,
         i: usize,

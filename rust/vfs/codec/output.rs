@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     bindings::helpers,
+    file_page::FilePage,
     folio::FolioPart,
     page::{
         Alloc,
@@ -142,21 +143,32 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    /// Makes page `at` of this the page `i` of `input`: compressed bytes are in pages that decoded
-    /// ones go to. `EINVAL` if no part was added there, if bytes of input in it are not the part's,
-    /// or if the input has no such page, or has it.
-    pub fn share(&mut self, at: usize, input: &mut Input<'a>, i: usize) -> Result {
-        if !self.scratch.is_empty() {
+    /// Makes `page`, which is page `at` of this, the page `i` of `input`: compressed bytes were read into a
+    /// page that decoded ones go to. `EBUSY` if something may still be read into it; `EINVAL` if
+    /// it is no page of a part that was added there, if bytes of input in it are not the part's, or if
+    /// the input has no such page, or has it.
+    pub fn share(
+        &mut self,
+        at: usize,
+        page: &'a FilePage,
+        input: &mut Input<'a>,
+        i: usize,
+    ) -> Result {
+        // While it is borrowed it cannot be lent again, and there is no other one.
+        if page.is_lent() {
+            return Err(EBUSY);
+        }
+        if self.pages.get(at).copied().flatten() != Some(page.as_raw()) {
             return Err(EINVAL);
         }
-        let page = self.pages.get(at).copied().flatten().ok_or(EINVAL)?;
         let bytes = input.of_page(i).ok_or(EINVAL)?;
         let start = at * PAGE_SIZE;
         if start + bytes.start < self.owned.start || start + bytes.end > self.owned.end {
             return Err(EINVAL);
         }
-        // SAFETY: by the invariants of the type, as no page is of `scratch`.
-        unsafe { input.add_in_place(i, page, at) }
+        // SAFETY: the page is a file's, so it is none of `scratch`; then its bytes are a part's that is lent to
+        // this, by the invariants of the type.
+        unsafe { input.add_in_place(i, page.as_raw(), at) }
     }
 
     /// Puts pages where there are none: they are needed to decode, and to copy what goes there on.

@@ -22,6 +22,10 @@ use crate::{
         Output,
         Request, //
     },
+    file_page::{
+        Batch,
+        FilePage, //
+    },
     folio::FolioPart,
     page::{
         Alloc,
@@ -176,6 +180,15 @@ impl Memories {
         assert!(all[..offset].iter().all(|b| *b == OLD));
         assert!(all[offset + len..].iter().all(|b| *b == OLD));
     }
+}
+
+/// The page of each of `parts`, which have one.
+fn given(parts: &mut [FolioPart]) -> Result<KVec<FilePage>> {
+    let mut pages = KVec::new();
+    for part in parts {
+        pages.push(part.give(0).ok_or(EINVAL)?, GFP_KERNEL)?;
+    }
+    Ok(pages)
 }
 
 /// `bytes` in pages, from byte `offset` of the first one on.
@@ -463,6 +476,7 @@ mod suite {
                 for (i, bytes) in padded.chunks(PAGE_SIZE).enumerate() {
                     parts[3 - pages + i].write(0, bytes)?;
                 }
+                let files = given(&mut parts)?;
                 let mut pool = Pool::new();
                 let mut output = Output::new(&mut pool, Alloc::Wait, 0, plain.len())?;
                 for (i, part) in parts.iter_mut().enumerate() {
@@ -470,9 +484,10 @@ mod suite {
                 }
                 let mut input = Input::from_pages(0, padded.len(), Alloc::Wait)?;
                 for i in 0..pages {
-                    output.share(3 - pages + i, &mut input, i)?;
+                    let at = 3 - pages + i;
+                    output.share(at, &files[at], &mut input, i)?;
                 }
-                assert_eq!(output.share(0, &mut input, 0), Err(EINVAL));
+                assert_eq!(output.share(0, &files[0], &mut input, 0), Err(EINVAL));
                 let request = Request {
                     padding: PAGE_SIZE,
                     partial: false,
@@ -485,8 +500,8 @@ mod suite {
                 } else {
                     assert_eq!(place, InPlace::Copied(pages));
                 }
-                drop(output);
-                drop(parts);
+                drop((input, output));
+                drop((parts, files));
                 assert!(memory.bytes(0, plain.len())?[..] == plain[..]);
                 assert_eq!(pool.len(), if fits { 0 } else { pages });
             }
@@ -515,6 +530,7 @@ mod suite {
                     parts[place].write(0, bytes)?;
                 }
             }
+            let files = given(&mut parts)?;
             let mut pool = Pool::new();
             let mut output = Output::new(&mut pool, Alloc::Wait, 0, plain.len())?;
             for (i, part) in parts.iter_mut().enumerate() {
@@ -523,15 +539,15 @@ mod suite {
             let mut input = Input::from_pages(0, stream.len(), Alloc::Wait)?;
             for (i, place) in places.iter().enumerate() {
                 match place {
-                    Some(place) => output.share(*place, &mut input, i)?,
+                    Some(at) => output.share(*at, &files[*at], &mut input, i)?,
                     None => input.add_page(i, &pages[i])?,
                 }
             }
             let shared = places.iter().flatten().count();
             let place = decoder.decode(&mut input, &mut output, WHOLE)?;
             assert_eq!(place, InPlace::Copied(shared));
-            drop(output);
-            drop(parts);
+            drop((input, output));
+            drop((parts, files));
             assert!(memory.bytes(0, plain.len())?[..] == plain[..]);
         }
         Ok(())
@@ -541,16 +557,39 @@ mod suite {
     #[test]
     fn shared_pages_are_owned() -> Result {
         let mut pool = Pool::new();
-        let memory = Memory::new()?;
-        let (mut front, _back) = memory.lock()?.into_part().split(1000);
+        let (memory, other) = (Memory::new()?, Memory::new()?);
+        let mut part = memory.lock()?.into_part();
+        let page = part.give(0).ok_or(EINVAL)?;
+        let (mut front, _back) = part.split(1000);
+        let strange = other.lock()?.into_part().give(0).ok_or(EINVAL)?;
         let mut output = Output::new(&mut pool, Alloc::Wait, 0, 900)?;
         let mut input = Input::from_pages(0, PAGE_SIZE, Alloc::Wait)?;
-        assert_eq!(output.share(0, &mut input, 0), Err(EINVAL));
+        assert_eq!(output.share(0, &page, &mut input, 0), Err(EINVAL));
         assert!(output.add(0, &mut front).is_ok());
-        assert_eq!(output.share(0, &mut input, 0), Err(EINVAL));
-        assert_eq!(output.share(1, &mut input, 0), Err(EINVAL));
+        assert_eq!(output.share(0, &page, &mut input, 0), Err(EINVAL));
+        assert_eq!(output.share(1, &page, &mut input, 0), Err(EINVAL));
         let mut input = Input::from_pages(500, 500, Alloc::Wait)?;
-        assert_eq!(output.share(0, &mut input, 0), Ok(()));
+        assert_eq!(output.share(0, &strange, &mut input, 0), Err(EINVAL));
+        assert_eq!(output.share(0, &page, &mut input, 0), Ok(()));
+        Ok(())
+    }
+
+    /// Not while something may still be read into them.
+    #[test]
+    fn pages_of_files_that_are_lent_are_not_shared() -> Result {
+        let mut pool = Pool::new();
+        let memory = Memory::new()?;
+        let mut part = memory.lock()?.into_part();
+        let mut page = part.give(0).ok_or(EINVAL)?;
+        let batch = Batch::new()?;
+        let read = batch.begin();
+        let hold = page.lend(&read)?;
+        let mut output = Output::new(&mut pool, Alloc::Wait, 0, PAGE_SIZE)?;
+        let mut input = Input::from_pages(0, PAGE_SIZE, Alloc::Wait)?;
+        assert!(output.add(0, &mut part).is_ok());
+        assert_eq!(output.share(0, &page, &mut input, 0), Err(EBUSY));
+        drop((hold, read));
+        assert_eq!(output.share(0, &page, &mut input, 0), Ok(()));
         Ok(())
     }
 
@@ -599,6 +638,7 @@ mod suite {
             let mut memory = Memories::new(2)?;
             let mut parts = memory.parts(0)?;
             parts[1].write(0, &text[..PAGE_SIZE])?;
+            let page = parts[1].give(0).ok_or(EINVAL)?;
             let part = parts.remove(0).map_err(|_| EINVAL)?;
             let (front, rest) = part.split(3000);
             let mut rest = rest.ok_or(EINVAL)?;
@@ -607,14 +647,14 @@ mod suite {
             assert!(output.add(0, &mut rest).is_ok());
             assert!(output.add(PAGE_SIZE - 3000, &mut parts[0]).is_ok());
             let mut input = Input::from_pages(0, PAGE_SIZE, Alloc::Wait)?;
-            output.share(1, &mut input, 0)?;
+            output.share(1, &page, &mut input, 0)?;
             if detach {
                 assert_eq!(output.detach(&mut input), Ok(1));
                 assert_eq!(output.detach(&mut input), Ok(0));
             }
             output.copy_from(0, &input, 0, 4000)?;
             drop((input, output));
-            drop((front, rest, parts));
+            drop((front, rest, parts, page));
             assert!(memory.bytes(3000, 4000)?[..] == text[..4000]);
         }
         Ok(())
@@ -794,14 +834,15 @@ mod suite {
             }
             parts[1].write(0, &padded[..PAGE_SIZE])?;
             parts[2].write(0, &padded[PAGE_SIZE..])?;
+            let files = given(&mut parts)?;
             let mut pool = Pool::new();
             let mut output = Output::new(&mut pool, Alloc::Wait, 0, len)?;
             for (i, part) in parts.iter_mut().enumerate() {
                 assert!(output.add(i * PAGE_SIZE, part).is_ok());
             }
             let mut input = Input::from_pages(0, 2 * PAGE_SIZE, Alloc::Wait)?;
-            output.share(1, &mut input, 0)?;
-            output.share(2, &mut input, 1)?;
+            output.share(1, &files[1], &mut input, 0)?;
+            output.share(2, &files[2], &mut input, 1)?;
             let request = Request {
                 padding: PAGE_SIZE,
                 partial: false,

@@ -5,6 +5,7 @@
 use super::filesystem::*;
 use crate::{
     bindings,
+    file_page::Batch,
     folio::LockedFolio,
     FileSystem, //
 };
@@ -65,6 +66,45 @@ impl Memory {
         // SAFETY: the buffer is a page long, and nobody writes the page now.
         unsafe { self.0.read_raw(bytes.as_mut_ptr(), 0, PAGE_SIZE)? };
         Ok(bytes)
+    }
+}
+
+/// A folio of four pages in no page cache.
+struct Large(NonNull<bindings::folio>);
+
+impl Large {
+    fn new() -> Result<Self> {
+        // SAFETY: always safe, where it may sleep; there is no memory policy.
+        let folio = unsafe {
+            bindings::__folio_alloc_noprof(bindings::VFS_GFP_KERNEL, 2, 0, core::ptr::null_mut())
+        };
+        Ok(Self(NonNull::new(folio).ok_or(ENOMEM)?))
+    }
+
+    fn flags(&self) -> *mut usize {
+        // SAFETY: the folio is there.
+        unsafe { (&raw mut (*self.0.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.flags.f).cast() }
+    }
+
+    /// Locks it; the result must end before the memory goes.
+    fn lock(&self) -> Result<LockedFolio> {
+        // SAFETY: nobody else has the folio: no other lock is held, and no one looks at its flags.
+        unsafe {
+            *self.flags() |= LOCKED;
+            Ok(LockedFolio::from_raw(self.0))
+        }
+    }
+
+    fn is_locked(&self) -> bool {
+        // SAFETY: the folio is there.
+        unsafe { self.flags().read_volatile() & LOCKED != 0 }
+    }
+}
+
+impl Drop for Large {
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours.
+        unsafe { bindings::helpers::folio_put(self.0.as_ptr()) };
     }
 }
 
@@ -156,6 +196,71 @@ mod suite {
         a.end(Ok(()));
         b.end(Ok(()));
         assert!(memory.is_uptodate());
+        Ok(())
+    }
+
+    /// A page is given once, by who has all of it, and the last ones first.
+    #[test]
+    fn pages_are_given_once() -> Result {
+        let memory = Large::new()?;
+        let page = PAGE_SIZE as u64;
+        let (mut a, rest) = memory.lock()?.into_part().split(page + 1000);
+        let mut b = rest.ok_or(EINVAL)?;
+        // Of the second page both have a piece, which is the second one of the first part.
+        assert!(a.give(1).is_none() && b.give(0).is_none() && b.give(3).is_none());
+        assert!(b.give(usize::MAX).is_none());
+        let last = b.give(2).ok_or(EINVAL)?;
+        assert!(b.give(2).is_none());
+        // What they had together is whole again, and what was given stays so.
+        let (piece, rest) = b.split(page - 1000);
+        let mut rest = rest.ok_or(EINVAL)?;
+        assert!(rest.give(1).is_none());
+        let mut a = a.merge(piece).map_err(|_| EINVAL)?;
+        let second = a.give(1).ok_or(EINVAL)?;
+        let mut all = a.merge(rest).map_err(|_| EINVAL)?;
+        for number in 1..4 {
+            assert!(all.give(number).is_none());
+        }
+        let first = all.give(0).ok_or(EINVAL)?;
+        assert!(all.give(0).is_none());
+        // Each is another page, and all keep the folio.
+        assert!(first.as_raw() != second.as_raw() && second.as_raw() != last.as_raw());
+        let (front, back) = all.split(1);
+        front.end(Ok(()));
+        let mut back = back.ok_or(EINVAL)?;
+        assert!(back.give(0).is_none());
+        back.end(Ok(()));
+        drop((first, last));
+        assert!(memory.is_locked());
+        drop(second);
+        assert!(!memory.is_locked());
+        Ok(())
+    }
+
+    /// To one batch at a time.
+    #[test]
+    fn pages_are_lent_until_the_batch_is_over() -> Result {
+        let memory = Memory::new()?;
+        let mut part = memory.lock()?.into_part();
+        let mut page = part.give(0).ok_or(EINVAL)?;
+        let (one, other) = (Batch::new()?, Batch::new()?);
+        assert!(!page.is_lent());
+        let (a, b, c) = (one.begin(), one.begin(), other.begin());
+        let holds = (page.lend(&a)?, page.lend(&b)?);
+        assert!(page.is_lent());
+        assert_eq!(page.lend(&c).err(), Some(EBUSY));
+        drop(a);
+        assert_eq!(page.lend(&c).err(), Some(EBUSY));
+        drop(b);
+        assert!(!page.is_lent() && one.is_over() && !other.is_over());
+        drop(holds);
+        let hold = page.lend(&c)?;
+        assert!(page.is_lent());
+        part.end(Ok(()));
+        drop(page);
+        assert!(memory.is_locked());
+        drop((hold, c));
+        assert!(memory.is_uptodate() && other.is_over());
         Ok(())
     }
 
