@@ -128,8 +128,8 @@ impl<'a> Unsent<'a> {
     ///
     /// # Safety
     ///
-    /// The segments are writable memory, which is not used otherwise. This is the last that is done
-    /// with it.
+    /// The segments are writable memory until the end of the bio, and nobody has references to it. This is the
+    /// last that is done with it.
     pub(crate) unsafe fn submit(&self) {
         match self.target {
             // SAFETY: the bio is ours, complete, and goes to the block layer, which ends it once.
@@ -145,7 +145,7 @@ impl<'a> Unsent<'a> {
     ///
     /// # Safety
     ///
-    /// The segments are writable memory, which is not used otherwise.
+    /// The segments are writable memory, and nobody has references to it.
     unsafe fn read_file(&self) -> Result {
         let Target::File(file) = self.target else {
             return Err(EIO);

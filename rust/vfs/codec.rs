@@ -121,8 +121,10 @@ pub enum InPlace {
 ///
 /// # Invariants
 ///
-/// The bytes are readable and writable, and nobody else writes to either of them. They have none in
-/// common, but for LZ4.
+/// The bytes are readable and writable. Nobody else writes to those at `src`. They have none in common with
+/// those at `dst`, but for LZ4. A device may write to `dst`, if a page of it was given to be read into
+/// ([`FolioPart::give`](crate::folio::FolioPart::give)): what is decoded is then worth nothing, but decoders
+/// take nothing from there but bytes to copy.
 struct Job {
     src: *const u8,
     src_len: usize,
@@ -190,7 +192,8 @@ impl Decoder {
             }
         };
         // INVARIANT: both are mapped while `from` and `to` live. The output is lent to be written,
-        // or its own, and the input not written meanwhile. They are apart, but where LZ4 can do it.
+        // or its own, and the input not written meanwhile, by its invariants. They are apart, but where
+        // LZ4 can do it.
         let job = Job {
             src,
             src_len: input.len(),

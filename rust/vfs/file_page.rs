@@ -95,15 +95,12 @@ impl FilePage {
     /// dropped before the read is over.
     pub(crate) fn lend(&mut self, read: &Underway) -> Result<PageHold> {
         let batch = read.batch();
-        if !self
-            .batch
-            .as_ref()
-            .is_some_and(|b| Arc::ptr_eq(&b.0, &batch.0))
-        {
-            if self.is_lent() {
-                return Err(EBUSY);
-            }
-            // INVARIANT: those of the former batch are over, and `read` is of this one.
+        let same = matches!(&self.batch, Some(b) if Arc::ptr_eq(&b.0, &batch.0));
+        if !same && self.is_lent() {
+            return Err(EBUSY);
+        }
+        if !same {
+            // INVARIANT: the reads of the former one are over, and `read` is of this one.
             self.batch = Some(batch.clone());
         }
         Ok(self.hold.clone())

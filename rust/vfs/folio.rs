@@ -44,7 +44,8 @@ use kernel::{
 };
 
 /// State of a folio in `folio.private`: bit 0 is set when a part had an error, the bits above count
-/// the parts but one. A part is at least a byte, so the count cannot overflow.
+/// the parts but one, and what keeps its pages ([`PageHold`]). A part is at least a byte, and of a page
+/// there are no more of those than bios that it is in, so the count cannot overflow.
 const ERROR: usize = 1;
 const PART: usize = 2;
 
@@ -265,8 +266,8 @@ impl FolioPart {
     }
 
     /// Gives away the page `number` of those that hold bytes of the part, from 0 on: compressed data can
-    /// be read into it. None if some of its bytes are not the part's, or if it was given, or one
-    /// behind it.
+    /// be read into it. None if some of its bytes are not the part's, if it was given, or one behind it,
+    /// or if the part was in a bio. Its bytes stay the part's, too: what is written by both is any of it.
     pub fn give(&mut self, number: usize) -> Option<FilePage> {
         let Range { start, end } = self.inside();
         let index = (start >> PAGE_SHIFT).checked_add(number)?;
@@ -278,12 +279,12 @@ impl FolioPart {
         }
         // SAFETY: the folio is locked, and has that page.
         let page = NonNull::new(unsafe { helpers::folio_page(self.folio.as_ptr(), index) })?;
-        // INVARIANT: the pages from this one on may have been given.
+        // INVARIANT: the pages from this one on may have been given; no other part has bytes of it.
         self.place = Place::new(self.place.pos(), index);
         self.state().fetch_add(PART, Ordering::Relaxed);
         // INVARIANT: just counted.
         let hold = PageHold(page);
-        // SAFETY: by the invariants, as no other part has bytes of the page.
+        // SAFETY: by the invariants there was none.
         Some(unsafe { FilePage::new(hold) })
     }
 
@@ -330,8 +331,7 @@ impl FolioPart {
     ///
     /// # Safety
     ///
-    /// The other part of the same folio was given to [`FolioPart::into_raw`], and comes back with
-    /// the bytes of both.
+    /// Another part of the same folio has the bytes of both from now on.
     pub(crate) unsafe fn join(self) {
         let this = ManuallyDrop::new(self);
         this.state().fetch_sub(PART, Ordering::Relaxed);
@@ -340,7 +340,8 @@ impl FolioPart {
     /// Copies `bytes` to byte `offset` of the part. `EINVAL` if they go beyond it.
     pub fn write(&mut self, offset: usize, bytes: &[u8]) -> Result {
         let to = self.inner(offset..offset.checked_add(bytes.len()).ok_or(EINVAL)?)?;
-        // SAFETY: the range is within this part, whose bytes nobody else writes while it is there.
+        // SAFETY: the range is within this part, and no Rust code has references to bytes of a folio. At most a device
+        // writes there, if the page was given.
         unsafe {
             helpers::memcpy_to_folio(
                 self.folio.as_ptr(),

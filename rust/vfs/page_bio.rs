@@ -170,7 +170,8 @@ impl<'a, C: PageCompletion> PageBio<'a, C> {
     /// Starts the read. A read of a file is over when this returns. May sleep.
     pub fn submit(self) {
         let this = ManuallyDrop::new(self);
-        // SAFETY: the pages were lent to be written, and `this` is not dropped.
+        // SAFETY: the load has a reference to each page, of which there are no Rust references, and goes with the end
+        // of the bio. `this` is not dropped.
         unsafe { this.bio.submit() };
     }
 }

@@ -22,7 +22,7 @@
 //! | [`page_bio`] | `bio` | pages stay in memory until the read into them has ended |
 //! | [`bdev`] | `block_device` | a claimed device is released with its superblock |
 //! | [`sysfs`] | `kobject`, `kset` | a file's callback runs only while its superblock has its data |
-//! | [`page`], [`file_page`] | `page` | one that is lent to be written is not looked at |
+//! | [`page`], [`file_page`] | `page` | one that is lent to be written is not decoded from |
 //! | [`codec`] | decompressors | only bytes that the caller owns are written, whatever the stream says |
 //! | [`shrinker`] | `shrinker` | its callbacks are over before its data goes |
 //! | [`workqueue`] | `work_struct` | what is queued is owned by the queue, and runs once |

@@ -42,10 +42,12 @@ impl Shared {
             .fetch_add(now.wrapping_sub(before) as isize, Relaxed);
     }
 
-    /// Takes out of the table what keeps nothing.
-    pub(super) fn forget(&self, pcluster: &Arc<Pcluster>, state: &mut State) {
-        state.orphan = true;
-        self.table.remove(pcluster);
+    /// Takes `pcluster` out of the table if nobody has it and it keeps nothing.
+    pub(super) fn forget_useless(&self, pcluster: &Arc<Pcluster>, state: &mut State) {
+        if state.is_useless() {
+            state.orphan = true;
+            self.table.remove(pcluster);
+        }
     }
 
     /// Lets go up to about `pages` pages of idle pclusters from `from` on. Says how many, and where

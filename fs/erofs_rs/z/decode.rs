@@ -73,9 +73,7 @@ impl Shared {
         // What was read is kept even if it does not decode: it would be no better the next time.
         let (before, now) = state.finish(read.is_ok(), pool);
         self.count_kept(before, now);
-        if now == 0 {
-            self.forget(pcluster, &mut state);
-        }
+        self.forget_useless(pcluster, &mut state);
         drop(state);
         self.stats.add(Event::Decoded, 1);
         if let Err(e) = result {

@@ -132,13 +132,24 @@ fn shared(inode: &Inode<Erofs>) -> Result<&Arc<Shared>> {
     inode.super_block().data().compressed().ok_or(EUCLEAN)
 }
 
-/// How much there is in a chain.
+/// How much a reader has claimed.
 #[derive(Clone, Copy, Default)]
 struct Load {
     /// Pages of compressed data.
     pages: usize,
     /// Parts of folios that wait for it.
     parts: usize,
+}
+
+impl core::ops::Add for Load {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            pages: self.pages + other.pages,
+            parts: self.parts + other.parts,
+        }
+    }
 }
 
 impl Load {
@@ -165,14 +176,15 @@ pub(super) struct Reader<'a> {
     extent: Option<ZExtent>,
     /// Its pcluster.
     claim: Option<Claim>,
+    /// Since the chain began.
     load: Load,
-    /// What was in chains that went early, and may still be on its way.
+    /// In chains before, which went early or were hooked to others' and may still be on their way.
     early: Load,
     /// Counts what took away the chain.
     round: u32,
     /// The folio that is scanned is the one that was asked for.
     asked: bool,
-    /// The first error of it.
+    /// The first error of it, or that there was no memory to read what was claimed.
     pub(super) result: Result,
 }
 
@@ -234,29 +246,18 @@ impl<'a> Reader<'a> {
                 self.extent = Some(extent);
                 return Ok(extent);
             }
-            self.let_go();
+            self.let_go(Way::Background);
         }
     }
 
-    /// Submits what was claimed so far, as what comes next may have to wait for it.
-    fn let_go(&mut self) {
-        if self.early.is_too_much() {
-            return self.let_go_and_wait();
-        }
-        self.early.pages += self.load.pages;
-        self.early.parts += self.load.parts;
-        self.submit_early(Way::Background);
-    }
-
-    /// The same, as there would be too much on its way.
-    fn let_go_and_wait(&mut self) {
-        self.submit_early(Way::Wait);
-    }
-
-    fn submit_early(&mut self, way: Way) {
+    /// Submits what was claimed so far, as what comes next may have to wait for it, or would be too much.
+    fn let_go(&mut self, way: Way) {
         self.claim = None;
         self.round += 1;
-        self.load = Load::default();
+        let load = core::mem::take(&mut self.load);
+        if way == Way::Background {
+            self.early = self.early + load;
+        }
         self.submit(way);
     }
 
@@ -273,8 +274,10 @@ impl<'a> Reader<'a> {
         // so after what is claimed next.
         let mut above: Option<Above> = None;
         while let Some(part) = rest.take() {
-            if self.load.is_too_much() {
-                self.let_go_and_wait();
+            // If that is what went before, nothing is left to others from here on: a chain of one
+            // claim cannot be hooked.
+            if (self.load + self.early).is_too_much() {
+                self.let_go(Way::Wait);
             }
             let (start, end) = (part.pos(), part.pos() + part.len() as u64);
             let extent = self.find(end - 1, Want::Read)?;
@@ -333,7 +336,7 @@ impl<'a> Reader<'a> {
             None => super_block::meta(sb, Source::Packed)?,
         };
         if !self.chain.is_empty() && !meta.is_ready(pos, len) {
-            self.let_go();
+            self.let_go(Way::Background);
         }
         meta.read_to(pos, part, 0..len)?;
         self.packed = Some(meta);
@@ -366,9 +369,7 @@ impl<'a> Reader<'a> {
             mode = match self.take_in(&pcluster, &mut state, extent) {
                 Ok(mode) => mode,
                 Err(e) => {
-                    if state.is_useless() {
-                        self.shared.forget(&pcluster, &mut state);
-                    }
+                    self.shared.forget_useless(&pcluster, &mut state);
                     return Err(e);
                 }
             };
@@ -431,6 +432,7 @@ impl<'a> Reader<'a> {
         let mut mode = claimed.map_err(|_| ENOMEM)?;
         if mode == ClusterMode::Hooked {
             self.round += 1;
+            self.early = self.early + core::mem::take(&mut self.load);
         }
         if mode.ours() {
             self.load.pages += pcluster.pages(self.shared.block);
@@ -450,7 +452,7 @@ impl<'a> Reader<'a> {
         let mut meta = super_block::meta(self.inode.super_block(), source)?;
         let len = cluster.len as usize;
         if !self.chain.is_empty() && !meta.is_ready(cluster.pa, len) {
-            self.let_go();
+            self.let_go(Way::Background);
         }
         let mut bytes = KVec::from_elem(0u8, len, GFP_KERNEL)?;
         meta.read(cluster.pa, &mut bytes).inspect_err(|e| {

@@ -8,7 +8,10 @@
 //! under way. Whoever drops the last one has the job for itself, so exactly one goes on with it.
 
 use super::{
-    chain::Kernel,
+    chain::{
+        Claim,
+        Kernel, //
+    },
     decode,
     pcluster::Pcluster,
     reader::Reader,
@@ -111,7 +114,7 @@ impl Unread {
     }
 
     fn add(&self, range: Range<u32>) {
-        // The counts of references to the job order this with what is done then.
+        // The counts of references to the job order this with what is done then, and whoever waits is told.
         self.start.fetch_min(range.start, Ordering::Relaxed);
         self.end.fetch_max(range.end, Ordering::Relaxed);
     }
@@ -126,7 +129,7 @@ enum Then {
     /// Somebody waits for it.
     Tell(Arc<Waiter>),
     /// It is decoded.
-    Decode(Chain, Arc<Shared>),
+    Decode(Chain),
 }
 
 /// A reader that waits for its job.
@@ -138,12 +141,17 @@ struct Waiter {
 }
 
 /// What is to be decoded. What is left of it when it is dropped fails.
-struct Chain(Taken<Kernel>);
+struct Chain {
+    claims: Taken<Kernel>,
+    shared: Arc<Shared>,
+}
 
 impl Drop for Chain {
     fn drop(&mut self) {
-        for claim in &mut self.0 {
-            decode::fail(&claim.0, ENOMEM);
+        for Claim(pcluster) in &mut self.claims {
+            decode::fail(&pcluster, ENOMEM);
+            let mut state = pcluster.state.lock();
+            self.shared.forget_useless(&pcluster, &mut state);
         }
     }
 }
@@ -151,7 +159,7 @@ impl Drop for Chain {
 impl Chain {
     /// In the order of decoding.
     fn iter(&self) -> impl Iterator<Item = &Arc<Pcluster>> {
-        Iterator::chain(self.0.claims.iter(), self.0.hooked.iter())
+        Iterator::chain(self.claims.claims.iter(), self.claims.hooked.iter())
     }
 
     fn is_empty(&self) -> bool {
@@ -159,20 +167,14 @@ impl Chain {
     }
 
     /// Decodes all of it but what is `unread`, in order. The first error of what `who` asked for.
-    fn decode(
-        &mut self,
-        shared: &Shared,
-        unread: Range<u32>,
-        pool: &mut Pool,
-        who: usize,
-    ) -> Result {
+    fn decode(&mut self, unread: Range<u32>, pool: &mut Pool, who: usize) -> Result {
         let mut result = Ok(());
-        for (number, claim) in (0..).zip(&mut self.0) {
+        for (number, Claim(pcluster)) in (0..).zip(&mut self.claims) {
             let read = match unread.contains(&number) {
                 true => Err(EIO),
                 false => Ok(()),
             };
-            result = result.and(shared.decode(&claim.0, read, pool, who));
+            result = result.and(self.shared.decode(&pcluster, read, pool, who));
         }
         result
     }
@@ -223,7 +225,7 @@ impl Job {
         }
         Queue::push_to_own(job, |job| match &job.then {
             Then::Tell(_) => None,
-            Then::Decode(_, shared) => Some(shared.workers.here()),
+            Then::Decode(chain) => Some(chain.shared.workers.here()),
         });
     }
 }
@@ -231,9 +233,9 @@ impl Job {
 impl Run for Job {
     fn run(mut this: Pin<UniqueArc<Work<Self>>>) {
         let unread = this.unread.range();
-        if let Then::Decode(chain, shared) = &mut this.as_mut().inner().get_mut().then {
+        if let Then::Decode(chain) = &mut this.as_mut().inner().get_mut().then {
             // Whoever waits for the data hears of errors from its folio: nobody is at this address.
-            let _ = chain.decode(shared, unread, &mut Pool::new(), 0);
+            let _ = chain.decode(unread, &mut Pool::new(), 0);
         }
     }
 }
@@ -257,7 +259,10 @@ impl Reader<'_> {
         if self.chain.is_empty() {
             return;
         }
-        let mut chain = Chain(self.chain.take());
+        let mut chain = Chain {
+            claims: self.chain.take(),
+            shared: self.shared.clone(),
+        };
         let mut bypass = KVec::new();
         let mut pages = 0;
         let mut is_read = |pcluster: &Arc<Pcluster>| {
@@ -268,8 +273,8 @@ impl Reader<'_> {
             pages += pcluster.pages(self.shared.block);
             true
         };
-        chain.0.claims.retain(&mut is_read);
-        chain.0.hooked.retain(&mut is_read);
+        chain.claims.claims.retain(&mut is_read);
+        chain.claims.hooked.retain(&mut is_read);
         if chain.is_empty() {
             return self.decode_all(bypass);
         }
@@ -285,7 +290,7 @@ impl Reader<'_> {
                 let who = self.id();
                 let decoded = waiter.and_then(|waiter| {
                     waiter.done.wait_for_completion();
-                    chain.decode(self.shared, waiter.unread.range(), &mut self.pool, who)
+                    chain.decode(waiter.unread.range(), &mut self.pool, who)
                 });
                 self.result = self.result.and(decoded);
             }
@@ -293,8 +298,8 @@ impl Reader<'_> {
     }
 
     fn read_for_worker(&self, chain: Chain, pages: usize) -> Result {
-        let job = Job::new(Then::Decode(chain, self.shared.clone()))?;
-        if let Then::Decode(chain, _) = &job.then {
+        let job = Job::new(Then::Decode(chain))?;
+        if let Then::Decode(chain) = &job.then {
             self.read(chain, pages, &job);
         }
         Job::put(job);
@@ -374,6 +379,9 @@ impl Reads<'_, '_> {
     /// Reads all pages of `pcluster`, claim `number` of the chain, that need it. An error leaves pages
     /// unread.
     fn add(&mut self, number: u32, pcluster: &Pcluster) -> Result {
+        if pcluster.inline.is_some() {
+            return Ok(());
+        }
         let (sb, block) = (self.reader.inode.super_block(), self.reader.shared.block);
         let skip = pcluster.skip(block);
         let place = sb.data().map_dev(0, pcluster.key.pa - skip as u64);

@@ -166,13 +166,13 @@ impl<'a> Output<'a> {
         if start + bytes.start < self.owned.start || start + bytes.end > self.owned.end {
             return Err(EINVAL);
         }
-        // SAFETY: the page is a file's, so it is none of `scratch`; then its bytes are a part's that is lent to
-        // this, by the invariants of the type.
+        // SAFETY: the page is a file's, so it is none of `scratch`; then those bytes of it that are in `owned` are a
+        // part's that is lent to this. Nothing is read into it: it was not lent just now, and is borrowed.
         unsafe { input.add_in_place(i, page.as_raw(), at) }
     }
 
     /// Puts pages where there are none: they are needed to decode, and to copy what goes there on.
-    /// `ENOMEM`. After this, nothing can be shared with an input.
+    /// `ENOMEM`.
     pub fn prepare(&mut self) -> Result {
         for slot in self.pages.iter_mut().filter(|slot| slot.is_none()) {
             self.reused |= !self.pool.is_empty();

@@ -17,7 +17,13 @@ use crate::{
         Target, //
     },
     error::from_ptr,
-    inode::MINOR_BITS, //
+    file_page::Batch,
+    inode::MINOR_BITS,
+    page_bio::{
+        Lent,
+        PageBio,
+        PageCompletion, //
+    }, //
 };
 use core::sync::atomic::{
     AtomicUsize,
@@ -68,6 +74,20 @@ impl Completion for Watch {
             seen.bytes.fetch_add(part.len(), Ordering::Relaxed);
             part.end(result);
         }
+    }
+}
+
+/// Counts completions, and by [`OVER`] those after which no read of the batch is under way.
+struct Over;
+
+const OVER: usize = 100;
+
+impl PageCompletion for Over {
+    type Data = (Batch, Arc<AtomicUsize>);
+
+    fn complete((batch, heard): Self::Data, _result: Result) {
+        let over = if batch.is_over() { OVER } else { 0 };
+        heard.fetch_add(1 + over, Ordering::Relaxed);
     }
 }
 
@@ -250,6 +270,49 @@ mod suite {
             assert_eq!(bio.submit_and_wait(), Err(EIO));
             assert_eq!(seen.all(), (0, 2, 2, 2 * PAGE_SIZE));
             assert!(!memory.is_locked());
+            Ok(())
+        })
+    }
+
+    /// A page of a file is lent until all of its batch is over, which is before completions hear of it.
+    #[test]
+    fn pages_of_files_are_lent_to_a_batch() -> Result {
+        with_file(|file| {
+            let (memory, other) = (Memory::new()?, Memory::new()?);
+            let mut part = memory.lock()?.into_part();
+            let mut page = part.give(0).ok_or(EINVAL)?;
+            let (one, two) = (Batch::new()?, Batch::new()?);
+            let heard = Arc::new(AtomicUsize::new(0), GFP_KERNEL)?;
+            let tell = || (one.clone(), heard.clone());
+            let mut a = PageBio::<Over>::new(file, 0, 2, &one, tell())?;
+            let mut b = PageBio::<Over>::new(file, 0, 2, &one, tell())?;
+            let mut c = PageBio::<Over>::new(file, 0, 2, &two, (two.clone(), heard.clone()))?;
+            assert_eq!(a.add(Lent::File(&mut page), 0..PAGE_SIZE + 1), Err(EINVAL));
+            assert!(!page.is_lent());
+            assert_eq!(a.add(Lent::File(&mut page), 0..1000), Ok(()));
+            assert_eq!(b.add(Lent::File(&mut page), 1000..PAGE_SIZE), Ok(()));
+            assert_eq!(c.add(Lent::File(&mut page), 0..10), Err(EBUSY));
+            a.submit();
+            assert!(page.is_lent());
+            // Not submitted, it fails, and is over, too.
+            drop(b);
+            assert!(!page.is_lent() && one.is_over());
+            assert_eq!(heard.load(Ordering::Relaxed), 2 + OVER);
+            assert_eq!(c.add(Lent::File(&mut page), 0..10), Ok(()));
+            drop(c);
+            assert_eq!(heard.load(Ordering::Relaxed), 3 + 2 * OVER);
+            part.end(Ok(()));
+            assert!(memory.is_locked());
+            drop(page);
+            assert!(memory.is_uptodate());
+            assert!(memory.bytes()?[..1000].iter().all(|b| *b == BYTE));
+            // None without room.
+            let mut page = other.lock()?.into_part().give(0).ok_or(EINVAL)?;
+            let mut full = PageBio::<Over>::new(file, 0, 1, &two, (two.clone(), heard))?;
+            for _ in 0..4 {
+                let _ = full.add(Lent::File(&mut page), 0..10);
+            }
+            assert_eq!(full.add(Lent::File(&mut page), 0..10), Err(EINVAL));
             Ok(())
         })
     }
