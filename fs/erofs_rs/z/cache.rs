@@ -11,7 +11,10 @@ use super::{
         Pcluster,
         State, //
     },
-    table::Cursor,
+    table::{
+        Cursor,
+        Node, //
+    },
     Shared, //
 };
 use kernel::{
@@ -42,10 +45,10 @@ impl Shared {
             .fetch_add(now.wrapping_sub(before) as isize, Relaxed);
     }
 
-    /// Takes out of the table what keeps nothing.
-    pub(super) fn forget(&self, pcluster: &Arc<Pcluster>, state: &mut State) {
+    /// Takes out of the table what keeps nothing; gives the memory of its entry.
+    pub(super) fn forget(&self, pcluster: &Arc<Pcluster>, state: &mut State) -> Option<Node> {
         state.orphan = true;
-        self.table.remove(pcluster);
+        self.table.remove(pcluster)
     }
 
     /// Lets go up to about `pages` pages of idle pclusters from `from` on. Says how many, and where

@@ -172,7 +172,7 @@ impl Chain {
                 true => Err(EIO),
                 false => Ok(()),
             };
-            result = result.and(shared.decode(&claim.0, read, pool, who));
+            result = result.and(shared.decode(claim.0, read, pool, who));
         }
         result
     }
@@ -313,7 +313,7 @@ impl Reader<'_> {
     fn decode_all(&mut self, bypass: KVec<Arc<Pcluster>>) {
         let who = self.id();
         for pcluster in bypass {
-            let decoded = self.shared.decode(&pcluster, Ok(()), &mut self.pool, who);
+            let decoded = self.shared.decode(pcluster, Ok(()), &mut self.pool, who);
             self.result = self.result.and(decoded);
         }
     }
