@@ -11,7 +11,10 @@ use super::{
         Pcluster,
         State, //
     },
-    table::Cursor,
+    table::{
+        Cursor,
+        Node, //
+    },
     Shared, //
 };
 use kernel::{
@@ -42,12 +45,18 @@ impl Shared {
             .fetch_add(now.wrapping_sub(before) as isize, Relaxed);
     }
 
-    /// Takes `pcluster` out of the table if nobody has it and it keeps nothing.
-    pub(super) fn forget_useless(&self, pcluster: &Arc<Pcluster>, state: &mut State) {
-        if state.is_useless() {
-            state.orphan = true;
-            self.table.remove(pcluster);
+    /// Takes `pcluster` out of the table if nobody has it and it keeps nothing; gives the memory of its
+    /// entry.
+    pub(super) fn forget_useless(
+        &self,
+        pcluster: &Arc<Pcluster>,
+        state: &mut State,
+    ) -> Option<Node> {
+        if !state.is_useless() {
+            return None;
         }
+        state.orphan = true;
+        self.table.remove(pcluster)
     }
 
     /// Lets go up to about `pages` pages of idle pclusters from `from` on. Says how many, and where

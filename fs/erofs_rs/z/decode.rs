@@ -36,14 +36,14 @@ use vfs::{
 /// Gives up `pcluster`, which its chain cannot read: what waits for it ends with `error`.
 pub(super) fn fail(pcluster: &Pcluster, error: Error) {
     let mut state = pcluster.state.lock();
-    let wanted = core::mem::take(&mut state.wanted);
+    let mut wanted = core::mem::take(&mut state.wanted);
     state.finish(false, &mut Pool::new());
     drop(state);
-    end(wanted, Err(error));
+    end(&mut wanted, Err(error));
 }
 
-fn end(wanted: KVec<Wanted>, result: Result) {
-    for wanted in wanted {
+fn end(wanted: &mut KVec<Wanted>, result: Result) {
+    for wanted in wanted.drain_all() {
         wanted.end(result);
     }
 }
@@ -53,7 +53,7 @@ impl Shared {
     /// for it. An error is given to the reader that asked for it, `who`. May sleep.
     pub(super) fn decode(
         &self,
-        pcluster: &Arc<Pcluster>,
+        pcluster: Arc<Pcluster>,
         read: Result,
         pool: &mut Pool,
         who: usize,
@@ -65,7 +65,7 @@ impl Shared {
         let read = state.failed.map_or(read, Err);
         let result = match read {
             Ok(()) if wanted.is_empty() => Ok(()),
-            Ok(()) => self.fill(pcluster, &state, &mut wanted, pool),
+            Ok(()) => self.fill(&pcluster, &state, &mut wanted, pool),
             Err(e) => Err(e),
         };
         let (eager, length) = (state.eager, state.length);
@@ -73,7 +73,7 @@ impl Shared {
         // What was read is kept even if it does not decode: it would be no better the next time.
         let (before, now) = state.finish(read.is_ok(), pool);
         self.count_kept(before, now);
-        self.forget_useless(pcluster, &mut state);
+        let node = self.forget_useless(&pcluster, &mut state);
         drop(state);
         self.stats.add(Event::Decoded, 1);
         if let Err(e) = result {
@@ -89,7 +89,10 @@ impl Shared {
                 );
             }
         }
-        end(wanted, result);
+        end(&mut wanted, result);
+        if let Some(node) = node {
+            self.table.keep(pcluster, node, wanted);
+        }
         if asked {
             result
         } else {

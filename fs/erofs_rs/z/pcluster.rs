@@ -21,7 +21,8 @@ use kernel::{
     prelude::*,
     sync::{
         Arc,
-        Mutex, //
+        Mutex,
+        UniqueArc, //
     }, //
 };
 use vfs::{
@@ -78,6 +79,9 @@ pub(crate) enum Slot {
     /// A page for this one time.
     Temporary(Page),
 }
+
+/// The longest list that is kept for another pcluster.
+const MAX_SPARE: usize = 16;
 
 /// Most pclusters are of one page or of many.
 pub(crate) type Slots = Few<Slot, 1>;
@@ -192,6 +196,26 @@ impl Pcluster {
     /// One that nobody claimed yet. `ENOMEM`.
     pub(crate) fn new(key: Key) -> Result<Arc<Self>> {
         Self::with_data(key, None)
+    }
+
+    /// Makes one that nobody has, and that was cleared, the pcluster `key`.
+    pub(crate) fn reuse(mut this: Pin<UniqueArc<Self>>, key: Key) -> Arc<Self> {
+        *this.as_mut().project().key = key;
+        this.into()
+    }
+
+    /// Makes it ready to become another one, as it is idle, keeps nothing, and is not known. Its lists
+    /// stay, if they are short, with `list` for what is wanted, which is empty.
+    pub(crate) fn clear(&self, list: KVec<Wanted>) {
+        let mut state = self.state.lock();
+        state.orphan = false;
+        state.lent = 0;
+        if state.slots.len() > MAX_SPARE {
+            state.slots = Slots::default();
+        }
+        if list.capacity() <= MAX_SPARE {
+            state.wanted = list;
+        }
     }
 
     /// One whose data is here already. It is in no table.

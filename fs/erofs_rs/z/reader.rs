@@ -82,7 +82,7 @@ impl Operations for Decoded {
         let scanned = reader.scan(folio);
         reader.asked = false;
         reader.read_before();
-        reader.submit(Way::of_read(inode.super_block().data()));
+        reader.finish(Way::of_read(inode.super_block().data()));
         let result = scanned.and(reader.result);
         if let Err(e) = result {
             if e != EINTR {
@@ -123,7 +123,7 @@ impl Operations for Decoded {
         reader.read_before();
         let len = window.end - window.start;
         let way = Way::of_readahead(inode.super_block().data(), len);
-        reader.submit(way);
+        reader.finish(way);
     }
 }
 
@@ -258,6 +258,13 @@ impl<'a> Reader<'a> {
         if way == Way::Background {
             self.early = self.early + load;
         }
+        self.submit(way);
+    }
+
+    /// Submits all that was claimed.
+    fn finish(&mut self, way: Way) {
+        // What was claimed last is its decoder's.
+        self.claim = None;
         self.submit(way);
     }
 

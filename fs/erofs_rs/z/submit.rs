@@ -174,7 +174,7 @@ impl Chain {
                 true => Err(EIO),
                 false => Ok(()),
             };
-            result = result.and(self.shared.decode(&pcluster, read, pool, who));
+            result = result.and(self.shared.decode(pcluster, read, pool, who));
         }
         result
     }
@@ -318,7 +318,7 @@ impl Reader<'_> {
     fn decode_all(&mut self, bypass: KVec<Arc<Pcluster>>) {
         let who = self.id();
         for pcluster in bypass {
-            let decoded = self.shared.decode(&pcluster, Ok(()), &mut self.pool, who);
+            let decoded = self.shared.decode(pcluster, Ok(()), &mut self.pool, who);
             self.result = self.result.and(decoded);
         }
     }

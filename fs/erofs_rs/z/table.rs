@@ -6,10 +6,14 @@
 //! decoding, and so that compressed pages that were kept are found again. A pcluster may be taken
 //! out at any time: who still has it goes on with it, and what it keeps goes with it. So nothing
 //! needs to be counted or waited for.
+//!
+//! Who reads a file from begin to end has as many taken out as it has made. Some of those that nobody
+//! has any more are kept to become the next ones, with their lists: then no memory is looked for.
 
 use super::pcluster::{
     Key,
-    Pcluster, //
+    Pcluster,
+    Wanted, //
 };
 use kernel::{
     new_spinlock,
@@ -21,14 +25,31 @@ use kernel::{
     },
     sync::{
         Arc,
-        SpinLock, //
+        SpinLock,
+        UniqueArc, //
     }, //
 };
 
 /// Readers of different pclusters seldom meet at one lock. A power of two.
 const SHARDS: usize = 16;
 
-type Shard = RBTree<Key, Arc<Pcluster>>;
+/// How many a shard keeps to become others. A readahead of 128 KiB in pclusters of a page makes a
+/// dozen, and another one is often on its way.
+const SPARES: usize = 2;
+
+/// Memory for an entry.
+pub(crate) type Node = RBTreeNodeReservation<Key, Arc<Pcluster>>;
+
+struct Shard {
+    known: RBTree<Key, Arc<Pcluster>>,
+    spares: KVec<Spare>,
+}
+
+/// One that was taken out, and that nobody has.
+struct Spare {
+    pcluster: Pin<UniqueArc<Pcluster>>,
+    node: Node,
+}
 
 /// The table of one mount.
 pub(crate) struct Table {
@@ -39,8 +60,14 @@ impl Table {
     pub(crate) fn new() -> Result<Self> {
         let mut shards = KVec::with_capacity(SHARDS, GFP_KERNEL)?;
         for _ in 0..SHARDS {
-            let shard = KBox::pin_init(new_spinlock!(RBTree::new()), GFP_KERNEL)?;
-            shards.push(shard, GFP_KERNEL)?;
+            let shard = Shard {
+                known: RBTree::new(),
+                spares: KVec::with_capacity(SPARES, GFP_KERNEL)?,
+            };
+            shards.push(
+                KBox::pin_init(new_spinlock!(shard), GFP_KERNEL)?,
+                GFP_KERNEL,
+            )?;
         }
         Ok(Self { shards })
     }
@@ -54,28 +81,51 @@ impl Table {
     /// The pcluster `key`, which is made if it is not known. `ENOMEM`. May sleep.
     pub(crate) fn get(&self, key: Key) -> Result<Arc<Pcluster>> {
         let shard = self.shard(&key);
-        if let Some(found) = shard.lock().get(&key) {
-            return Ok(found.clone());
+        {
+            let mut guard = shard.lock();
+            let Shard { known, spares } = &mut *guard;
+            match known.entry(key) {
+                Entry::Occupied(found) => return Ok(found.get().clone()),
+                Entry::Vacant(entry) => {
+                    if let Some(Spare { pcluster, node }) = spares.pop() {
+                        return Ok(entry.insert(Pcluster::reuse(pcluster, key), node).clone());
+                    }
+                }
+            }
         }
         let new = Pcluster::new(key)?;
         let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
         // What is not needed is dropped after the lock.
         let mut guard = shard.lock();
-        match guard.entry(key) {
+        match guard.known.entry(key) {
             Entry::Occupied(other) => Ok(other.get().clone()),
             Entry::Vacant(entry) => Ok(entry.insert(new, node).clone()),
         }
     }
 
-    /// Takes `pcluster` out.
-    pub(crate) fn remove(&self, pcluster: &Arc<Pcluster>) {
+    /// Takes `pcluster` out, if it is in; gives the memory of its entry.
+    pub(crate) fn remove(&self, pcluster: &Arc<Pcluster>) -> Option<Node> {
         let mut shard = self.shard(&pcluster.key).lock();
-        let node = match shard.get(&pcluster.key) {
-            Some(known) if Arc::ptr_eq(known, pcluster) => shard.remove_node(&pcluster.key),
+        match shard.known.entry(pcluster.key) {
+            Entry::Occupied(entry) if Arc::ptr_eq(entry.get(), pcluster) => {
+                // The caller has it, so it does not go with its entry.
+                Some(entry.remove_node().into_reservation())
+            }
             _ => None,
+        }
+    }
+
+    /// Keeps `pcluster`, which was taken out, to become another one, unless somebody else has it.
+    /// `list` is what it wanted, and is empty.
+    pub(crate) fn keep(&self, pcluster: Arc<Pcluster>, node: Node, list: KVec<Wanted>) {
+        let shard = self.shard(&pcluster.key);
+        let Some(pcluster) = Arc::into_unique_or_drop(pcluster) else {
+            return;
         };
-        drop(shard);
-        drop(node);
+        pcluster.clear(list);
+        // What there is no room for is dropped after the lock.
+        let spare = Spare { pcluster, node };
+        let _full = shard.lock().spares.push_within_capacity(spare);
     }
 
     /// The next pcluster behind `at`, in the order of shards and keys.
@@ -83,7 +133,7 @@ impl Table {
         let mut from = at.key;
         for number in at.shard..SHARDS {
             let shard = self.shards.get(number)?.lock();
-            let cursor = shard.cursor_lower_bound(&from.unwrap_or(Key::FIRST));
+            let cursor = shard.known.cursor_lower_bound(&from.unwrap_or(Key::FIRST));
             let found = cursor.and_then(|cursor| match cursor.current() {
                 (key, _) if Some(*key) == from => Some(cursor.peek_next()?.1.clone()),
                 (_, first) => Some(first.clone()),
