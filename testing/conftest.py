@@ -14,6 +14,14 @@ def pytest_xdist_auto_num_workers():
     return len(os.sched_getaffinity(0)) + 1
 
 
+# What takes longest comes first, so that none of it is left to run alone at the end.
+LONG = ("test_real", "test_differential", "test_hostile", "test_load", "test_lint", "test_stress", "test_host", "test_compressed")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_report_teststatus(report):
     category, letter, word = yield

@@ -20,7 +20,7 @@ def batch(bed):
     for (name, recipe), letter in zip(IMAGES.items(), "bc", strict=True):
         args += [name, zimages.material(), f"/dev/vd{letter}"]
         disks += ["--disk", images.make(recipe).path]
-    return lab.Batch(lab.script(bed, "disks.sh", *args, options=disks, timeout=900))
+    return lab.Batch(lab.script(bed, "disks.sh", *args, options=disks, timeout=900, cpus=2))
 
 
 def each(test):

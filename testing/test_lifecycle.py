@@ -22,7 +22,7 @@ def image(name):
 def guest(bed, shell, *args, disks=(), **kw):
     """A snippet with the functions of lib.sh, which ends at the first failure."""
     disks = [a for d in disks for a in ("--disk", d)]
-    return lab.snippet(bed, shell, *args, options=disks, **kw).check().out
+    return lab.snippet(bed, shell, *args, options=disks, cpus=2, **kw).check().out
 
 
 ROUNDS = """

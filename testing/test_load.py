@@ -26,7 +26,7 @@ def loaded(bed):
     if bed == "uml-debug":
         return lab.script(bed, "load.sh", "hooked", 1, 8, image("lz4hc", "64K", "all"), timeout=1200)
     some = [image("lz4hc", "64K", "all"), image("lz4", "16K", "dedupe")]
-    return lab.script(bed, "load.sh", " ".join(EVENTS), 6, 8, *some, timeout=1500)
+    return lab.script(bed, "load.sh", " ".join(EVENTS), 6, 8, *some, timeout=1500, cpus=2)
 
 
 @lab.each_bed("load")
@@ -66,7 +66,7 @@ cd /
 @lab.each_bed("load")
 def test_reread(bed, algorithm):
     """The same bytes, 120 times."""
-    sums = lab.snippet(bed, REREAD, image(algorithm, "64K", "all"), FILES).check().out.split("\n")
+    sums = lab.snippet(bed, REREAD, image(algorithm, "64K", "all"), FILES, cpus=2).check().out.split("\n")
     sums = [s for s in sums if s]
     assert len(sums) == 120 and len(set(sums)) == 1, sorted(set(sums))
 
@@ -75,7 +75,7 @@ STRATEGIES = """
 compare() {
 	mount_both "cache_strategy=$1" "$3" || return
 	dev=$(findmnt -n -o SOURCE $b)
-	echo "$2" >"/sys/fs/$peer/${dev##*/}/sync_decompress" && "$treecmp" --level reads --per-dir 25 $a $b
+	echo "$2" >"/sys/fs/$peer/${dev##*/}/sync_decompress" && "$treecmp" --level reads --per-dir 25 --every 3 $a $b
 }
 for strategy in disabled readahead readaround; do
 	for sync in 0 1 2; do
@@ -125,7 +125,7 @@ done
 def test_unmounted_while_reading_ahead(bed, strategy):
     """What nobody waits for is decoded by workers: the mount, then the module, go away under it."""
     module = lab.BUILD / bed / "erofs_rs.ko"
-    run = lab.snippet(bed, LEAVE, module, image("zstd", "256K", "default"), strategy, FILES)
+    run = lab.snippet(bed, LEAVE, module, image("zstd", "256K", "default"), strategy, FILES, cpus=2)
     assert run.check().out.count("left") == 10
 
 
@@ -149,7 +149,7 @@ def test_little_memory(bed):
     img, src = zimages.pressed()
     module = lab.scratch(f"stripped-{bed}.ko")
     lab.strip(bed, module)
-    out = lab.snippet(bed, PRESSED, module, fs="erofs", options=("--disk", img, *LITTLE[bed])).check().out
+    out = lab.snippet(bed, PRESSED, module, fs="erofs", options=("--disk", img, *LITTLE[bed]), cpus=2).check().out
     with open(src, "rb") as f:
         want = hashlib.file_digest(f, "md5").hexdigest()
     assert re.findall(r"^(\w{32}) ", out, re.M) == [want] * 3, out

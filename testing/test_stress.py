@@ -47,7 +47,7 @@ def batch():
     args = [x for name, how in CELLS.items()
             for x in (name, images.make(images.Recipe(f"stress-{name}", tuple(how), str(golden))).path)]
     limit = -(-len(CELLS) // TOGETHER) * (SECONDS + 60) + 120
-    return lab.Batch(lab.script("stock", "stress.sh", SECONDS, TOGETHER, program(), golden, *args, timeout=limit))
+    return lab.Batch(lab.script("stock", "stress.sh", SECONDS, TOGETHER, program(), golden, *args, timeout=limit, cpus=2))
 
 
 @pytest.mark.timeout(20_000)
