@@ -14,7 +14,8 @@ def pytest_xdist_auto_num_workers():
     return len(os.sched_getaffinity(0)) + 1
 
 
-# What takes longest comes first, so that none of it is left to run alone at the end.
+# pytest-xdist begins with the groups that have most tests. Of those with as many what takes longest comes first, so that
+# it is not left to run alone at the end.
 LONG = ("test_real", "test_differential", "test_hostile", "test_load", "test_lint", "test_stress", "test_host", "test_compressed")
 
 
