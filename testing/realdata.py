@@ -76,7 +76,7 @@ SETS = {
     "debian-root-compressed": (lambda: debian(COMPRESSED), "--jobs 2", "--every 100 --jobs 2"),
     "linux-tree": (linux_tree, "--every 10 --jobs 2", "--every 1000 --jobs 2"),
     "linux-tree-compressed": (lambda: linux_tree("compressed"), "--every 10 --jobs 2", None),
-    "linux-tar-plain": (lambda: linux_tar("plain"), "--readers 2", "--level quick"),
+    "linux-tar-plain": (lambda: linux_tar("plain"), "--readers 2", "--level quick --limit 500000000"),
     "linux-tar-chunked": (lambda: linux_tar("chunked"), "--readers 2", "--level quick --limit 500000000"),
     "linux-tar-compressed": (lambda: linux_tar("compressed"), "--level quick", None),
     "firefox-esr": (browser, "--jobs 2", None),

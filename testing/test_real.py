@@ -15,7 +15,7 @@ def batch(sets, timeout):
         image = make()
         disks += ["--disk", image, "--disk", image]
         args += [name, how, letter]
-    return lab.Batch(lab.script("stock", "real.sh", *args, options=disks, timeout=timeout, cpus=1 if sets == "QUICK" else 2))
+    return lab.Batch(lab.script("stock", "real.sh", *args, options=disks, timeout=timeout, cpus=2))
 
 
 @lab.shared_boot("real")
