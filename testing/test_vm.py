@@ -198,6 +198,20 @@ def test_three_at_once(bed):
     assert len(ids) == 3
 
 
+@pytest.mark.parametrize("first, second", [("stock", "uml-debug"), ("uml-debug", "stock")])
+def test_image_of_two_guests(images, tmp_path, first, second):
+    """Guests of both beds may have the same image at the same time."""
+    command = [TOP / "tools/vm", "--fs", "erofs", "--disk", images[0], "--share", tmp_path]
+    read = "mount -t erofs /dev/vdb /mnt && cat /mnt/file"
+    with subprocess.Popen([*command, "--bed", first, "--", "sh", "-c", read + "; until [ -e go ]; do sleep .1; done"],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as run:
+        assert run.stdout.readline() == b"image 1\n"
+        other = vm(second, "--fs", "erofs", "--disk", images[0], script=read)
+        (tmp_path / "go").touch()
+        assert (other.returncode, other.stdout) == (0, b"image 1\n"), other.stderr.decode()
+    assert run.returncode == 0
+
+
 @both_beds
 def test_nothing_is_left_on_the_host(bed):
     """A guest ends with its tools/vm, however that one ends."""
