@@ -83,7 +83,8 @@ impl Operations for Decoded {
         reader.asked = false;
         reader.read_before();
         reader.finish(Way::of_read(inode.super_block().data()));
-        let result = scanned.and(reader.result);
+        // What was claimed before a map turned out to be wrong may fail, too; that is told.
+        let result = reader.result.and(scanned);
         if let Err(e) = result {
             if e != EINTR {
                 let (sb, nid) = (inode.super_block(), inode.data().nid.0);
@@ -184,7 +185,7 @@ pub(super) struct Reader<'a> {
     round: u32,
     /// The folio that is scanned is the one that was asked for.
     asked: bool,
-    /// The first error of it, or that there was no memory to read what was claimed.
+    /// The last error of it, or that there was no memory to read what was claimed.
     pub(super) result: Result,
 }
 

@@ -174,10 +174,15 @@ impl Chain {
                 true => Err(EIO),
                 false => Ok(()),
             };
-            result = result.and(self.shared.decode(pcluster, read, pool, who));
+            result = last(result, self.shared.decode(pcluster, read, pool, who));
         }
         result
     }
+}
+
+/// Of several errors the C driver tells the last.
+fn last(before: Result, after: Result) -> Result {
+    after.and(before)
 }
 
 /// What a bio is for.
@@ -282,7 +287,7 @@ impl Reader<'_> {
             Way::Background => {
                 let read = self.read_for_worker(chain, pages);
                 self.decode_all(bypass);
-                self.result = self.result.and(read);
+                self.note(read);
             }
             Way::Wait => {
                 let waiter = self.read_for_waiter(&chain, pages);
@@ -292,7 +297,7 @@ impl Reader<'_> {
                     waiter.done.wait_for_completion();
                     chain.decode(waiter.unread.range(), &mut self.pool, who)
                 });
-                self.result = self.result.and(decoded);
+                self.note(decoded);
             }
         }
     }
@@ -315,11 +320,15 @@ impl Reader<'_> {
         Ok(waiter)
     }
 
+    fn note(&mut self, result: Result) {
+        self.result = last(self.result, result);
+    }
+
     fn decode_all(&mut self, bypass: KVec<Arc<Pcluster>>) {
         let who = self.id();
         for pcluster in bypass {
             let decoded = self.shared.decode(pcluster, Ok(()), &mut self.pool, who);
-            self.result = self.result.and(decoded);
+            self.note(decoded);
         }
     }
 

@@ -181,7 +181,13 @@ fn mounts(opt: &Options, dev: &CStr, dir: &CStr) -> Result<()> {
     let fstype = CString::new(opt.fstype.as_str())?;
     let mount = || sys::mount(dev, dir, &fstype, libc::MS_RDONLY, c"");
     let content = || -> Result<Record> {
-        let rec = probe::probe(dir, Some(0));
+        let rec = probe::probe(
+            dir,
+            probe::Questions {
+                way: Some(0),
+                alone: None,
+            },
+        );
         sys::umount(dir).map_err(std::io::Error::from_raw_os_error)?;
         Ok(rec)
     };

@@ -81,7 +81,7 @@ fn compare(a: PathBuf, b: PathBuf, options: &compare::Options) -> bool {
 
 fn errno(fstype: &str, device: String, dir: String) -> anyhow::Result<()> {
     let (device, dir) = (CString::new(device)?, CString::new(dir)?);
-    for (op, got) in hostile::ask(fstype, &device, &dir, c"", None)?.0 {
+    for (op, got) in hostile::ask(fstype, &device, &dir, c"", probe::Questions::default())?.0 {
         println!("{op}: {}", got.show(None));
     }
     Ok(())

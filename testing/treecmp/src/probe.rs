@@ -38,45 +38,79 @@ fn list(path: &CStr) -> (Vec<dir::Entry>, sys::Res<i64>) {
 /// Ways to look at a file that cost more: each mutant gets all of them, or one.
 pub const WAYS: usize = 5;
 
-fn way(rec: &mut Record, rel: &[u8], path: &CStr, fd: &OwnedFd, size: i64, nth: usize) {
-    let mut put = |op: &str, got: Obs| rec.put(show(rel, op), got);
-    match nth {
-        0 => put("mmap", sys::mmap_read(fd, 0, 8192, libc::MAP_SHARED).into()),
-        1 => {
-            put("seek_hole", sys::lseek(fd, 0, libc::SEEK_HOLE).into());
-            put(
-                "seek_data",
-                sys::lseek(fd, size / 2, libc::SEEK_DATA).into(),
-            );
-        }
-        2 => put("fiemap", file::fiemap_once(fd, 0, u64::MAX, 0, 8).into()),
-        3 => {
-            let mut page = Box::new(sys::Aligned([0; 1 << 17]));
-            let fd = sys::open(path, libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_DIRECT);
-            let got = fd.and_then(|fd| sys::pread(&fd, &mut page.0[..8192], 0));
-            put("direct", got.map(|n| page.0[..n].to_vec()).into());
-        }
-        _ => {
-            let mut buf = vec![0u8; 8192];
-            let got = sys::pread(fd, &mut buf, size / 2);
-            put("pread@half", got.map(|n| buf[..n].to_vec()).into());
+/// What is asked about regular files.
+#[derive(Clone, Copy, Default)]
+pub struct Questions<'a> {
+    /// Of the costly ways to look at a file only this one.
+    pub way: Option<usize>,
+    /// Of all that looks into files only this, as the record calls it.
+    pub alone: Option<&'a str>,
+}
+
+impl Questions<'_> {
+    fn has_way(self, nth: usize) -> bool {
+        self.way.is_none_or(|way| way == nth)
+    }
+}
+
+/// The answers about a file.
+struct Answers<'a> {
+    rec: &'a mut Record,
+    rel: &'a [u8],
+    alone: Option<&'a str>,
+}
+
+impl Answers<'_> {
+    fn put<T: Into<Obs>>(&mut self, op: &str, answer: impl FnOnce() -> T) {
+        let op = show(self.rel, op);
+        if self.alone.is_none_or(|alone| alone == op) {
+            self.rec.put(op, answer());
         }
     }
 }
 
-fn regular(rec: &mut Record, rel: &[u8], path: &CStr, size: i64, only: Option<usize>) {
+/// Whether what the record calls `op` is the content of a file.
+pub fn is_content(op: &str) -> bool {
+    ["pread", "mmap", "direct"]
+        .iter()
+        .any(|kind| op.starts_with(kind))
+}
+
+fn way(answers: &mut Answers<'_>, path: &CStr, fd: &OwnedFd, size: i64, nth: usize) {
+    match nth {
+        0 => answers.put("mmap", || sys::mmap_read(fd, 0, 8192, libc::MAP_SHARED)),
+        1 => {
+            answers.put("seek_hole", || sys::lseek(fd, 0, libc::SEEK_HOLE));
+            answers.put("seek_data", || sys::lseek(fd, size / 2, libc::SEEK_DATA));
+        }
+        2 => answers.put("fiemap", || file::fiemap_once(fd, 0, u64::MAX, 0, 8)),
+        3 => answers.put("direct", || {
+            let mut page = Box::new(sys::Aligned([0; 1 << 17]));
+            let fd = sys::open(path, libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_DIRECT);
+            let got = fd.and_then(|fd| sys::pread(&fd, &mut page.0[..8192], 0));
+            got.map(|n| page.0[..n].to_vec())
+        }),
+        _ => answers.put("pread@half", || pread(fd, 8192, size / 2)),
+    }
+}
+
+fn pread(fd: &OwnedFd, len: usize, off: i64) -> sys::Res<Vec<u8>> {
+    let mut buf = vec![0u8; len];
+    sys::pread(fd, &mut buf, off).map(|n| buf[..n].to_vec())
+}
+
+fn regular(rec: &mut Record, rel: &[u8], path: &CStr, size: i64, asked: Questions<'_>) {
     let fd = match sys::open(path, libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK) {
         Ok(fd) => fd,
         Err(e) => return rec.put(show(rel, "open"), Obs::Errno(e)),
     };
-    let mut buf = vec![0u8; 16384];
+    let alone = asked.alone;
+    let mut answers = Answers { rec, rel, alone };
     for off in [0, size - 1] {
-        let got = sys::pread(&fd, &mut buf, off);
-        let op = format!("pread@{off}");
-        rec.put(show(rel, &op), got.map(|n| buf[..n].to_vec()));
+        answers.put(&format!("pread@{off}"), || pread(&fd, 16384, off));
     }
-    for nth in (0..WAYS).filter(|n| only.is_none_or(|o| o == *n)) {
-        way(rec, rel, path, &fd, size, nth);
+    for nth in (0..WAYS).filter(|n| asked.has_way(*n)) {
+        way(&mut answers, path, &fd, size, nth);
     }
 }
 
@@ -91,7 +125,7 @@ fn handle(path: &CStr, root: &CStr) -> sys::Res<Vec<i64>> {
 }
 
 /// The type, as it is in the mode.
-fn node(rec: &mut Record, rel: &[u8], path: &CStr, root: &CStr, only: Option<usize>) -> u32 {
+fn node(rec: &mut Record, rel: &[u8], path: &CStr, root: &CStr, asked: Questions<'_>) -> u32 {
     const ROOM: usize = 1 << 16;
     let st = observe::statx(path);
     let (mode, size) = st.as_ref().map_or((0, 0), |s| {
@@ -112,23 +146,23 @@ fn node(rec: &mut Record, rel: &[u8], path: &CStr, root: &CStr, only: Option<usi
     }
     // Whether it is listed or not: the listing may stop early.
     let unlisted = [c"user.shared", c"trusted.overlay.missing"];
-    for name in unlisted.iter().filter(|_| only.is_none() || !none) {
+    for name in unlisted.iter().filter(|_| asked.way.is_none() || !none) {
         let what = format!("getxattr({})", name.to_string_lossy());
         rec.put(show(rel, &what), sys::getxattr(path, name, 100));
     }
-    if only.is_none_or(|n| n == WAYS - 1) {
+    if asked.has_way(WAYS - 1) {
         rec.put(show(rel, "handle"), handle(path, root));
     }
     match mode & libc::S_IFMT {
-        libc::S_IFREG => regular(rec, rel, path, size, only),
+        libc::S_IFREG => regular(rec, rel, path, size, asked),
         libc::S_IFLNK => rec.put(show(rel, "readlink"), sys::readlink(path, 8192)),
         _ => {}
     }
     mode & libc::S_IFMT
 }
 
-/// What the mount at `root` says; of the costly ways to look at files `only` that one.
-pub fn probe(root: &CStr, only: Option<usize>) -> Record {
+/// What the mount at `root` says.
+pub fn probe(root: &CStr, asked: Questions<'_>) -> Record {
     let mut rec = Record::default();
     let mut todo = vec![(vec![], 0usize)];
     let mut next = 0;
@@ -141,7 +175,7 @@ pub fn probe(root: &CStr, only: Option<usize>) -> Record {
         } else {
             sys::join(root, &rel)
         };
-        if node(&mut rec, &rel, &path, root, only) != libc::S_IFDIR {
+        if node(&mut rec, &rel, &path, root, asked) != libc::S_IFDIR {
             continue;
         }
         let (entries, end) = list(&path);
@@ -168,9 +202,10 @@ pub fn probe(root: &CStr, only: Option<usize>) -> Record {
     rec
 }
 
-/// How the second driver's answers relate to the first's.
-pub fn judge(a: &Record, b: &Record) -> Vec<String> {
-    for ((op, x), (other, y)) in a.0.iter().zip(&b.0) {
+/// How the second driver's answers relate to the first's, from the `from`-th on: the first that differs,
+/// and how.
+pub fn judge(a: &Record, b: &Record, from: usize) -> Option<(usize, String)> {
+    for (nth, ((op, x), (other, y))) in a.0.iter().zip(&b.0).enumerate().skip(from) {
         let word = match (x, y) {
             _ if op != other => "path",
             _ if x == y => continue,
@@ -179,12 +214,8 @@ pub fn judge(a: &Record, b: &Record) -> Vec<String> {
             (_, Obs::Errno(_)) => "stricter",
             _ => "value",
         };
-        // What follows from a first difference says nothing more.
-        return vec![format!(
-            "{word} {op}: {} | {}",
-            x.show(Some(y)),
-            y.show(Some(x))
-        )];
+        let (x, y) = (x.show(Some(y)), y.show(Some(x)));
+        return Some((nth, format!("{word} {op}: {x} | {y}")));
     }
-    vec![]
+    None
 }

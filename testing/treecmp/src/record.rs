@@ -158,6 +158,12 @@ impl Record {
         self.0.push((what.into(), obs.into()));
     }
 
+    /// The first answer to `what`.
+    pub fn get(&self, what: &str) -> Option<&Obs> {
+        let found = self.0.iter().find(|(op, _)| op == what);
+        found.map(|(_, obs)| obs)
+    }
+
     /// One text for each observation that differs.
     pub fn diff(&self, b: &Record) -> Vec<String> {
         let mut out = vec![];
