@@ -56,7 +56,7 @@ modules: ## Build erofs_rs.ko (BED=..., or KDIR=...)
 	@tools/module $(or $(KDIR),$(BED))
 
 .PHONY: test
-test: ## Every test, one line each, and a total
+test: ## All but the expensive tests, one line each, and a total
 	@tools/module stock
 	@tools/module uml-debug
 	@$(T) python3 -u -m pytest $(TESTS)

@@ -19,6 +19,8 @@ import source  # noqa: E402
 CACHE = Path(os.environ.get("EROFS_RS_CACHE") or os.path.expanduser("~/.cache/erofs_rs")) / "images"
 UUID = "-U5ca1ab1e-0000-4000-8000-00000000e0f5"
 BLOCKS = (512, 1024, 2048, 4096)
+# Kinds of recipes.
+WITH_DEVICES = ("blob", "tar-index", "rebuild")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,6 @@ class Recipe:
     args: tuple = ()            # of mkfs.erofs
     tree: str = "plain"         # what it is made of: see `material`
     kind: str = "dir"           # how: see `make`
-    options: str = ""           # of mount
     how: str = ""               # further options of treecmp
 
     def key(self):

@@ -10,7 +10,7 @@ import lab
 import zimages
 
 GRID = {r.name: r for r in zimages.grid()}
-# On the stock bed a third: what its kernel does not show on uml-debug is rare.
+# On the stock bed a third: it is rare that the stock kernel shows what uml-debug does not.
 SAMPLE = {"uml-debug": [r.name for r in zimages.sample()], "stock": [r.name for r in zimages.sample()[::3]]}
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Images that lie, by structure, in the kernel with every check on: no splat, no
-hang, and each answer that of the C driver. On the stock kernel, where a system
-call costs a hundredth, the same mutants are looked at in more ways. Some are mounted as files, too."""
+hang, and each answer that of the C driver. In `make test-full` the same mutants are
+looked at on the stock kernel, too, in more ways. Some are mounted as files."""
 import functools
 import re
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Attempts to write: refused, with the C driver's words. (That treecmp asks
-for every errno on every path of the grid is in test_differential.py.)"""
+for every errno is in test_differential.py: of a share of the paths, in `make test-full` of each.)"""
 import cases
 from cases import Case
 

@@ -28,7 +28,8 @@
 //! - An image can be hostile: every error is an [`Error`]; the caller logs it with the nid and
 //!   returns [`Error::errno`]. What the C driver tolerates is tolerated, since the two are compared;
 //!   `Documentation/hardening.md` has the exceptions.
-//! - Bytes handed in are a private copy: the device can change while it is mounted.
+//! - Bytes handed in do not change, though the device can while it is mounted: they are a private copy,
+//!   or a directory's page cache, which only the module fills.
 //!
 //! C headers: `fs/erofs/erofs_fs.h`, `fs/erofs/internal.h`.
 

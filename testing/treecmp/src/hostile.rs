@@ -38,9 +38,6 @@ pub struct Options {
     /// The two filesystem types.
     #[arg(long, num_args = 2, default_values = ["erofs", "erofs_rs"])]
     types: Vec<String>,
-    /// Where the mutants are written to: on what a loop device and a driver can read.
-    #[arg(long, default_value = "/run")]
-    work: PathBuf,
 }
 
 const MS_RDONLY: u64 = 1;
@@ -66,7 +63,7 @@ fn attach(file: &File) -> Result<(OwnedFd, CString)> {
 }
 
 /// What one driver says of the device. Only the mount where it does not mount.
-pub fn ask(
+fn ask(
     fstype: &str,
     dev: &CStr,
     dir: &CStr,
@@ -185,7 +182,7 @@ pub fn run(opt: &Options) -> Result<()> {
     };
     let mut bench = Bench {
         opt,
-        file: opt.work.join("mutant"),
+        file: PathBuf::from("/run/mutant"),
         dir: CString::new(dir.to_str().context("a plain path")?)?,
         options: CString::new(options)?,
         log: File::options().write(true).open("/dev/kmsg")?,

@@ -47,18 +47,12 @@ struct Trees {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Mount each mutant of an image by both drivers, and compare their errors.
+    /// Mount each mutant of an image by both drivers, and compare their answers.
     Hostile(hostile::Options),
-    /// Let each allocation inside each operation fail once.
+    /// Let each allocation, request and copy to user space inside each operation fail once.
     Faults(faults::Options),
     /// Take a file handle of every path, drop the caches, open each again.
     Handles { dir: PathBuf },
-    /// Print what a bounded list of operations on a mount gives.
-    Errno {
-        fstype: String,
-        device: String,
-        dir: String,
-    },
 }
 
 fn path(p: PathBuf) -> CString {
@@ -79,27 +73,11 @@ fn compare(a: PathBuf, b: PathBuf, options: &compare::Options) -> bool {
     get(&report.mismatches) == 0 && get(&report.files) > 1
 }
 
-fn errno(fstype: &str, device: String, dir: String) -> anyhow::Result<()> {
-    let (device, dir) = (CString::new(device)?, CString::new(dir)?);
-    for (op, got) in hostile::ask(fstype, &device, &dir, c"", probe::Questions::default())?.0 {
-        println!("{op}: {}", got.show(None));
-    }
-    Ok(())
-}
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match (cli.verb, cli.trees.a, cli.trees.b) {
         (Some(Verb::Hostile(opt)), ..) => hostile::run(&opt),
         (Some(Verb::Faults(opt)), ..) => faults::run(&opt),
-        (
-            Some(Verb::Errno {
-                fstype,
-                device,
-                dir,
-            }),
-            ..,
-        ) => errno(&fstype, device, dir),
         (Some(Verb::Handles { dir }), ..) => handles::run(&path(dir)),
         (None, Some(a), Some(b)) => {
             return ExitCode::from(u8::from(!compare(a, b, &cli.trees.options)));
