@@ -269,9 +269,14 @@ unsigned int rust_vfs_memalloc_noio_save(void)
 	return memalloc_noio_save();
 }
 
-void rust_vfs_memalloc_noio_restore(unsigned int flags)
+unsigned int rust_vfs_memalloc_nofs_save(void)
 {
-	memalloc_noio_restore(flags);
+	return memalloc_nofs_save();
+}
+
+void rust_vfs_memalloc_flags_restore(unsigned int flags)
+{
+	memalloc_flags_restore(flags);
 }
 
 /* linux/cpumask.h, linux/workqueue.h */

@@ -288,9 +288,9 @@ unsafe extern "C" fn parse_param<T: FileSystem>(
         to_result(opt)?;
         let string = if param.type_() == bindings::fs_value_type_fs_value_is_string {
             // SAFETY: by its type the parameter holds a string, or null for an empty one.
-            unsafe { param.__bindgen_anon_1.string.as_ref() }
+            NonNull::new(unsafe { param.__bindgen_anon_1.string })
                 // SAFETY: and it lives until this callback returns.
-                .map(|s| unsafe { CStr::from_char_ptr(s) })
+                .map(|s| unsafe { CStr::from_char_ptr(s.as_ptr()) })
         } else {
             None
         };
@@ -339,10 +339,10 @@ unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut bindings::fs_context) -> c
             return to_result(ret).map(|()| 0);
         }
         // SAFETY: a source is null or a string that lives with the context.
-        let source = unsafe { (*fc).source.as_ref() };
+        let source = NonNull::new(unsafe { (*fc).source }.cast_mut());
         let source = source.ok_or_else(|| invalid(fmt!("No source specified")))?;
         // SAFETY: as above.
-        let file = BackingFile::open(unsafe { CStr::from_char_ptr(source) })?;
+        let file = BackingFile::open(unsafe { CStr::from_char_ptr(source.as_ptr()) })?;
         if !file.is_regular() {
             return Err(ENOTBLK);
         }

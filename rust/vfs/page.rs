@@ -55,7 +55,7 @@ impl Alloc {
     }
 }
 
-/// While it lives, what this task allocates does not wait for I/O, if it is for that.
+/// While it lives, what this task allocates does not wait for I/O, or not for filesystems, if it is for that.
 ///
 /// # Invariants
 ///
@@ -67,13 +67,21 @@ impl Scope {
     pub fn no_io() -> Self {
         Alloc::NoIo.scope()
     }
+
+    /// Nothing that this task allocates from now on makes a filesystem free memory, which may wait for a locked
+    /// folio (of an inode that is evicted, for one).
+    pub fn no_fs() -> Self {
+        // SAFETY: it changes a flag of this task, which `drop` puts back.
+        let flags = unsafe { helpers::memalloc_nofs_save() };
+        Self(Some(flags), PhantomData)
+    }
 }
 
 impl Drop for Scope {
     fn drop(&mut self) {
         if let Some(flags) = self.0 {
             // SAFETY: by the invariants of the type.
-            unsafe { helpers::memalloc_noio_restore(flags) };
+            unsafe { helpers::memalloc_flags_restore(flags) };
         }
     }
 }

@@ -47,16 +47,19 @@ impl<'a> Readahead<'a> {
         start..start + u64::from(count) * page
     }
 
-    /// Asks for `range` of the file rather than what was offered, before the first folio is taken.
-    /// The page cache adds as much of it as it can. May sleep.
+    /// Asks for `range` of the file rather than what was offered. The page cache adds as much of it as it can;
+    /// nothing once a folio was taken. May sleep.
     pub fn expand(&mut self, range: Range<u64>) {
+        if self.0._batch_count != 0 {
+            return;
+        }
         let (Ok(start), Ok(len)) = (
             i64::try_from(range.start),
             usize::try_from(range.end.saturating_sub(range.start)),
         ) else {
             return;
         };
-        // SAFETY: the control block is live.
+        // SAFETY: the control block is live, and no folio was taken: one that was would be offered again.
         unsafe { bindings::readahead_expand(self.0, start, len) };
     }
 }
@@ -65,7 +68,8 @@ impl Iterator for Readahead<'_> {
     type Item = LockedFolio;
 
     fn next(&mut self) -> Option<LockedFolio> {
-        // SAFETY: the control block is live.
+        // SAFETY: the control block is live. What it says of the folios that are left is true: `expand` changes
+        // it before the first one only.
         let folio = NonNull::new(unsafe { helpers::readahead_folio(self.0) })?;
         // SAFETY: the folio was put into the page cache for this call, so it is locked, new, and
         // from now on ours. Its lock keeps it in the page cache, which has a reference.

@@ -327,14 +327,25 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
         unsafe { Registration::<T>::global_of(self.as_ptr()) }
     }
 
+    /// Refuses a file on a stacked filesystem, or on one of this type that is itself a file: `ENOTBLK`. A read
+    /// is a call into that filesystem, and no depth is added to the stack.
+    fn check_not_stacked(&self, file: &BackingFile) -> Result {
+        if file.is_nested(T::MAGIC) || file.stack_depth() != 0 {
+            crate::err!(self, "file-backed mounts cannot be applied to stacked fses");
+            return Err(ENOTBLK);
+        }
+        Ok(())
+    }
+
     /// Adds the device at `path`, or the file where a file is mounted; they are numbered from 1 on.
-    /// `EINVAL` where it is neither. May sleep.
+    /// `EINVAL` where it is neither, `ENOTBLK` where the file is on a stacked filesystem. May sleep.
     pub fn open_device(&mut self, path: &CStr) -> Result<DeviceId> {
         let extra = if self.info.file.is_some() {
             let file = BackingFile::open(path)?;
             if !file.is_regular() {
                 return Err(EINVAL);
             }
+            self.check_not_stacked(&file)?;
             Extra::File(file)
         } else {
             // SAFETY: the superblock is being filled; the claim goes into its `SbInfo`.
@@ -412,11 +423,7 @@ pub(crate) unsafe extern "C" fn fill_super<T: FileSystem>(
             info,
         };
         if let Some(file) = &new.info.file {
-            // No depth is added to the stack, so a file on any stacked filesystem is refused.
-            if file.is_nested(T::MAGIC) || file.stack_depth() != 0 {
-                crate::err!(&new, "file-backed mounts cannot be applied to stacked fses");
-                return Err(ENOTBLK);
-            }
+            new.check_not_stacked(file)?;
             // SAFETY: the superblock is ours.
             kernel::error::to_result(unsafe { bindings::super_setup_bdi(sb) })?;
             set_id_of_dev(new.raw());

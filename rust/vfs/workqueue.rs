@@ -97,16 +97,17 @@ unsafe impl Send for Queue {}
 unsafe impl Sync for Queue {}
 
 impl Queue {
-    /// A queue `name`. `ENOMEM`. May sleep.
+    /// A queue `name`, which does as much at a time as there can be CPUs. `ENOMEM`. May sleep.
     pub fn new(name: &CStr, priority: Priority) -> Result<Self> {
         let flags = bindings::wq_flags_WQ_UNBOUND
             | match priority {
                 Priority::Normal => 0,
                 Priority::High => bindings::wq_flags_WQ_HIGHPRI,
             };
+        let most = kernel::cpu::nr_cpu_ids() as i32;
         // SAFETY: both strings are terminated, and the format wants one.
         let queue = unsafe {
-            bindings::alloc_workqueue_noprof(c"%s".as_char_ptr(), flags, 0, name.as_char_ptr())
+            bindings::alloc_workqueue_noprof(c"%s".as_char_ptr(), flags, most, name.as_char_ptr())
         };
         // INVARIANT: it is new.
         Ok(Self(NonNull::new(queue).ok_or(ENOMEM)?))

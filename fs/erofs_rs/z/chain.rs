@@ -34,7 +34,7 @@ impl Platform for Kernel {
 
     fn abandon(taken: Taken<Self>) {
         for claim in taken {
-            decode::fail(&claim.0, EIO);
+            let _ = decode::fail(&claim.0, EIO, 0);
         }
     }
 }
@@ -73,11 +73,15 @@ impl List<Claim> for Claims {
     }
 
     fn reserve(&mut self, more: usize) -> Result<(), NoMemory> {
-        self.0.reserve(more, GFP_KERNEL).map_err(|_| NoMemory)
+        // An image can ask for long lists: that there is no memory for one is no fault of the kernel's.
+        let reserved = self.0.reserve(more, GFP_KERNEL | __GFP_NOWARN);
+        reserved.map_err(|_| NoMemory)
     }
 
     fn push(&mut self, item: Claim) -> Result<(), NoMemory> {
-        self.0.push(item, GFP_KERNEL).map_err(|_| NoMemory)
+        // Most chains have a few.
+        self.reserve(if self.0.is_empty() { 4 } else { 1 })?;
+        self.0.push_within_capacity(item).map_err(|_| NoMemory)
     }
 
     fn pop(&mut self) -> Option<Claim> {

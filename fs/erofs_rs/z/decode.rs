@@ -33,13 +33,19 @@ use vfs::{
     }, //
 };
 
-/// Gives up `pcluster`, which its chain cannot read: what waits for it ends with `error`.
-pub(super) fn fail(pcluster: &Pcluster, error: Error) {
+/// Gives up `pcluster`, which its chain cannot read: what waits for it ends with `error`, which is given
+/// to the reader that asked for it, `who`.
+pub(super) fn fail(pcluster: &Pcluster, error: Error, who: usize) -> Result {
     let mut state = pcluster.state.lock();
     let mut wanted = core::mem::take(&mut state.wanted);
+    let asked = state.asker == Some(who);
     state.finish(false, &mut Pool::new());
     drop(state);
     end(&mut wanted, Err(error));
+    match asked {
+        true => Err(error),
+        false => Ok(()),
+    }
 }
 
 fn end(wanted: &mut KVec<Wanted>, result: Result) {
@@ -163,7 +169,13 @@ impl Shared {
                     }
                 }
             }
-            None => self.copy(pcluster, state, &mut input, &mut output)?,
+            None => {
+                // What nobody wants is left out, unless it is to be copied on.
+                if !elsewhere.is_empty() {
+                    output.prepare()?;
+                }
+                self.copy(pcluster, state, &mut input, &mut output)?
+            }
         }
         for (at, len, part) in elsewhere {
             output.copy_to(at, len, part, 0)?;
@@ -183,7 +195,6 @@ impl Shared {
         if length > input.len() {
             return Err(EUCLEAN);
         }
-        output.prepare()?;
         let mut first = 0;
         if pcluster.key.coding == Coding::Interlaced {
             // The first block's bytes are at the end, where they would be in a block.

@@ -46,7 +46,7 @@ pub(crate) struct Known(SetOnce<KBox<Map>>);
 struct Map {
     header: Header,
     /// Positions in a table that has none of its own, for files that have such a table.
-    checkpoints: SetOnce<Pin<KBox<Mutex<KVec<u64>>>>>,
+    checkpoints: SetOnce<Pin<KBox<Mutex<KVVec<u64>>>>>,
 }
 
 impl Known {
@@ -56,12 +56,12 @@ impl Known {
 }
 
 impl Map {
-    fn checkpoints(&self) -> Result<&Mutex<KVec<u64>>> {
+    fn checkpoints(&self) -> Result<&Mutex<KVVec<u64>>> {
         loop {
             if let Some(there) = self.checkpoints.as_ref() {
                 return Ok(there);
             }
-            let new = KBox::pin_init(new_mutex!(KVec::new()), GFP_KERNEL)?;
+            let new = KBox::pin_init(new_mutex!(KVVec::new()), GFP_KERNEL)?;
             self.checkpoints.populate(new);
         }
     }
@@ -172,8 +172,7 @@ impl<'a> Mapper<'a> {
             let fed = lookup.feed(bytes);
             if let Some(new) = lookup.checkpoint() {
                 let mut kept = known.lock();
-                // It is no error if there is no memory, or not in one piece: it is summed up again
-                // then.
+                // It is no error if there is no memory: it is summed up again then.
                 if new.index == kept.len() as u64 {
                     let _ = kept.push(new.pa, GFP_KERNEL | __GFP_NOWARN);
                 }

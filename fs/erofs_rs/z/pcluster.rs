@@ -453,7 +453,7 @@ impl State {
         stats: &Stats,
     ) -> bool {
         let skip = (part.pos() % PAGE_SIZE as u64) as usize;
-        let mut donated = false;
+        let mut donated = 0;
         for number in pages.rev() {
             let free = |s: &Slot| matches!(s, Slot::Empty);
             let Some(free) = self.slots[..self.below].iter().rposition(free) else {
@@ -466,22 +466,24 @@ impl State {
             let at = at + (number * PAGE_SIZE - skip) as u32;
             self.slots[free] = Slot::InPlace { page, at };
             self.below = free;
-            donated = true;
-            stats.add(Event::InplaceIo, 1);
+            donated += 1;
         }
-        donated
+        stats.add(Event::InplaceIo, donated);
+        donated > 0
     }
 
     /// Fills the places that are still empty with pages for this one time, if there is memory. What
     /// is left fails when it is decoded.
     pub(crate) fn allocate_rest(&mut self, pool: &mut Pool, stats: &Stats) {
+        let mut refused = 0;
         for slot in self.slots.iter_mut().filter(|s| matches!(s, Slot::Empty)) {
             let Ok(page) = pool.take(Alloc::NoIo) else {
-                return;
+                break;
             };
             *slot = Slot::Temporary(page);
-            stats.add(Event::InplaceIoRefused, 1);
+            refused += 1;
         }
+        stats.add(Event::InplaceIoRefused, refused);
     }
 
     /// Whether nobody has it, and it keeps nothing.

@@ -62,7 +62,10 @@ use vfs::{
     },
     inode::Inode,
     meta::MetaReader,
-    page::Pool,
+    page::{
+        Pool,
+        Scope, //
+    },
     readahead::Readahead, //
 };
 
@@ -74,6 +77,9 @@ impl Operations for Decoded {
 
     fn read_folio(inode: &Inode<Erofs>, folio: LockedFolio) -> Result {
         trace::read_folio(inode, || folio.range(), false);
+        // With the chain open, folios of others are this reader's to end, and reclaim may wait for one. Of a
+        // readahead the page cache sees to it.
+        let _scope = Scope::no_fs();
         let index = folio.pos() >> PAGE_SHIFT;
         let range = folio.range();
         let mut reader = Reader::new(inode, shared(inode)?, range.start, false);
@@ -105,20 +111,27 @@ impl Operations for Decoded {
         // From the last to the first, as far as memory goes for a list of those before it.
         let mut last = None;
         let mut list = KVec::new();
+        let pages = ((window.end - window.start) >> PAGE_SHIFT) as usize;
         for folio in folios {
             if let Some(before) = last.replace(folio) {
-                if list.push(before, GFP_KERNEL).is_err() {
+                let room = if list.is_empty() { pages.min(32) } else { 1 };
+                if list.reserve(room, GFP_KERNEL | __GFP_NOWARN).is_err()
+                    || list.push_within_capacity(before).is_err()
+                {
                     break;
                 }
             }
         }
         while let Some(folio) = last.take().or_else(|| list.pop()) {
             let index = folio.pos() >> PAGE_SHIFT;
-            if let Err(e) = reader.scan(folio) {
-                if e != EINTR {
+            match reader.scan(folio) {
+                // What is left is read when it is needed.
+                Err(EINTR) => break,
+                Err(_) => {
                     let (sb, nid) = (inode.super_block(), inode.data().nid.0);
                     vfs::err!(sb, "readahead error at folio {index} @ nid {nid}");
                 }
+                Ok(()) => {}
             }
         }
         reader.read_before();
@@ -190,7 +203,7 @@ pub(super) struct Reader<'a> {
 }
 
 struct Claim {
-    pcluster: Arc<Pcluster>,
+    link: Link,
     mode: ClusterMode,
 }
 
@@ -286,6 +299,9 @@ impl<'a> Reader<'a> {
             // claim cannot be hooked.
             if (self.load + self.early).is_too_much() {
                 self.let_go(Way::Wait);
+                if vfs::task::is_killed() {
+                    return Err(EINTR);
+                }
             }
             let (start, end) = (part.pos(), part.pos() + part.len() as u64);
             let extent = self.find(end - 1, Want::Read)?;
@@ -299,30 +315,27 @@ impl<'a> Reader<'a> {
             };
             let page = PAGE_SIZE as u64;
             let only = at % page != 0 && (end % page == 0 || at / page != end / page);
-            let pcluster = self.read_part(upper, &extent, above.take())?;
-            above = pcluster.filter(|_| only).map(|pcluster| Above {
-                pcluster,
-                round: self.round,
-            });
+            above = self.read_part(upper, &extent, above.take(), only)?;
         }
         Ok(())
     }
 
-    /// Reads `part`, which lies in `extent`. The pcluster that is sure to be decoded by this reader,
-    /// after what is claimed later.
+    /// Reads `part`, which lies in `extent`. The pcluster, if that is sure to be decoded by this reader, after
+    /// what is claimed later, and if it is the `only` one so far that its first page is of.
     fn read_part(
         &mut self,
         mut part: FolioPart,
         extent: &ZExtent,
         above: Option<Above>,
-    ) -> Result<Option<Arc<Pcluster>>> {
+        only: bool,
+    ) -> Result<Option<Above>> {
         let skip = part.pos() - extent.la;
         match extent.place {
             ZPlace::Hole => part.zero(0..part.len())?,
             ZPlace::Fragment { pos } => {
                 self.read_fragment(&mut part, pos.checked_add(skip).ok_or(EUCLEAN)?)?
             }
-            ZPlace::Mapped(cluster) => return self.attach(part, extent, &cluster, above),
+            ZPlace::Mapped(cluster) => return self.attach(part, extent, &cluster, above, only),
         }
         part.end(Ok(()));
         Ok(None)
@@ -351,33 +364,35 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Hands `part` to the pcluster that decodes to it. That pcluster, if it is of this reader's
-    /// chain, to stay there, and may take in pages.
+    /// Hands `part` to the pcluster that decodes to it. That pcluster, if it is of this reader's chain, to stay
+    /// there, may take in pages, and is the `only` one.
     fn attach(
         &mut self,
         part: FolioPart,
         extent: &ZExtent,
         cluster: &Cluster,
         above: Option<Above>,
-    ) -> Result<Option<Arc<Pcluster>>> {
-        let Claim { pcluster, mut mode } = match self.claim.take() {
+        only: bool,
+    ) -> Result<Option<Above>> {
+        let Claim { link, mut mode } = match self.claim.take() {
             Some(claim) => claim,
             None => Claim {
-                pcluster: match cluster.inline {
+                link: Link(match cluster.inline {
                     Some(source) => self.read_inline(cluster, source)?,
                     None => self.shared.table.get(Key::from(cluster))?,
-                },
+                }),
                 mode: ClusterMode::Inflight,
             },
         };
+        let Link(pcluster) = &link;
         let mut state = pcluster.state.lock();
         // A pcluster of ours stays so until its chain goes, with which `claim` goes, too. Of others'
         // anything may have become meanwhile.
         if !mode.ours() {
-            mode = match self.take_in(&pcluster, &mut state, extent) {
+            mode = match self.take_in(&link, &mut state, extent) {
                 Ok(mode) => mode,
                 Err(e) => {
-                    self.shared.forget_useless(&pcluster, &mut state);
+                    self.shared.forget_useless(pcluster, &mut state);
                     return Err(e);
                 }
             };
@@ -419,24 +434,22 @@ impl<'a> Reader<'a> {
             return Err(ENOMEM);
         }
         self.load.parts += 1;
-        let stays = (mode == ClusterMode::Followed && self.shared.has_whole_pages())
-            .then(|| pcluster.clone());
-        self.claim = Some(Claim { pcluster, mode });
-        Ok(stays)
+        let stays = only && mode == ClusterMode::Followed && self.shared.has_whole_pages();
+        let above = stays.then(|| Above {
+            pcluster: pcluster.clone(),
+            round: self.round,
+        });
+        self.claim = Some(Claim { link, mode });
+        Ok(above)
     }
 
-    /// Claims `pcluster`, and begins with it if it becomes this reader's.
-    fn take_in(
-        &mut self,
-        pcluster: &Arc<Pcluster>,
-        state: &mut State,
-        extent: &ZExtent,
-    ) -> Result<ClusterMode> {
+    /// Claims the pcluster of `link`, and begins with it if it becomes this reader's.
+    fn take_in(&mut self, link: &Link, state: &mut State, extent: &ZExtent) -> Result<ClusterMode> {
+        let Link(pcluster) = link;
         if !state.seat.is_taken() {
             state.begin(pcluster.pages(self.shared.block))?;
         }
-        let link = Link(pcluster.clone());
-        let claimed = self.chain.claim(&link, &mut state.seat);
+        let claimed = self.chain.claim(link, &mut state.seat);
         let mut mode = claimed.map_err(|_| ENOMEM)?;
         if mode == ClusterMode::Hooked {
             self.round += 1;
@@ -520,7 +533,9 @@ impl<'a> Reader<'a> {
         for index in (first..range.end.min(self.inode.size()).div_ceil(page)).rev() {
             if let Some(folio) = folio::grab(self.inode, index * page) {
                 // Nobody asked for it: who does will see what is wrong.
-                let _ = self.scan(folio);
+                if self.scan(folio) == Err(EINTR) {
+                    return;
+                }
             }
         }
     }

@@ -10,6 +10,7 @@
 use super::{
     chain::{
         Claim,
+        Claims,
         Kernel, //
     },
     decode,
@@ -33,7 +34,10 @@ use core::{
         Ordering, //
     }, //
 };
-use erofs_chain::Taken;
+use erofs_chain::{
+    List,
+    Taken, //
+};
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
@@ -57,6 +61,14 @@ use vfs::{
         Work, //
     }, //
 };
+
+/// What is to be done with a pcluster of a chain.
+enum Next {
+    Read,
+    /// It needs no read.
+    Decode,
+    Nothing,
+}
 
 /// What is read ahead may be decoded by the reader itself up to this length, in bytes.
 const MAX_SYNC: u64 = 12288;
@@ -148,11 +160,7 @@ struct Chain {
 
 impl Drop for Chain {
     fn drop(&mut self) {
-        for Claim(pcluster) in &mut self.claims {
-            decode::fail(&pcluster, ENOMEM);
-            let mut state = pcluster.state.lock();
-            self.shared.forget_useless(&pcluster, &mut state);
-        }
+        let _ = self.fail(ENOMEM, 0);
     }
 }
 
@@ -166,7 +174,18 @@ impl Chain {
         self.iter().next().is_none()
     }
 
-    /// Decodes all of it but what is `unread`, in order. The first error of what `who` asked for.
+    /// Gives up all of it. The error, if `who` asked for something there.
+    fn fail(&mut self, error: Error, who: usize) -> Result {
+        let mut result = Ok(());
+        for Claim(pcluster) in &mut self.claims {
+            result = last(result, decode::fail(&pcluster, error, who));
+            let mut state = pcluster.state.lock();
+            self.shared.forget_useless(&pcluster, &mut state);
+        }
+        result
+    }
+
+    /// Decodes all of it but what is `unread`, in order. The last error of what `who` asked for.
     fn decode(&mut self, unread: Range<u32>, pool: &mut Pool, who: usize) -> Result {
         let mut result = Ok(());
         for (number, Claim(pcluster)) in (0..).zip(&mut self.claims) {
@@ -207,14 +226,20 @@ impl PageCompletion for EndRead {
 }
 
 impl Job {
-    /// `ENOMEM`; then `then` is dropped, and with it fails what it was for.
-    fn new(then: Then) -> Result<Arc<Work<Self>>> {
+    /// Gives `then` back if there is no memory.
+    fn new(then: Then) -> Result<Arc<Work<Self>>, Then> {
+        let (Ok(batch), Ok(place)) = (Batch::new(), UniqueArc::new_uninit(GFP_KERNEL)) else {
+            return Err(then);
+        };
         let job = Self {
-            batch: Batch::new()?,
+            batch,
             unread: Unread::none(),
             then,
         };
-        Arc::pin_init(Work::new::<Infallible>(job), GFP_KERNEL)
+        match place.pin_init_with(Work::new::<Infallible>(job)) {
+            Ok(job) => Ok(job.into()),
+            Err(never) => match never {},
+        }
     }
 
     /// Lets go one reference. With the last one the job goes on. Any context.
@@ -270,10 +295,13 @@ impl Reader<'_> {
         };
         let mut bypass = KVec::new();
         let mut pages = 0;
+        let quiet = GFP_KERNEL | __GFP_NOWARN;
         let mut is_read = |pcluster: &Arc<Pcluster>| {
-            // Without memory for a list they wait with the others.
-            if self.prepare(pcluster) && bypass.push(pcluster.clone(), GFP_KERNEL).is_ok() {
-                return false;
+            match self.prepare(pcluster) {
+                Next::Nothing => return false,
+                // Without memory for a list they wait with the others.
+                Next::Decode if bypass.push(pcluster.clone(), quiet).is_ok() => return false,
+                _ => {}
             }
             pages += pcluster.pages(self.shared.block);
             true
@@ -283,27 +311,51 @@ impl Reader<'_> {
         if chain.is_empty() {
             return self.decode_all(bypass);
         }
-        match way {
-            Way::Background => {
-                let read = self.read_for_worker(chain, pages);
-                self.decode_all(bypass);
-                self.note(read);
+        let ours = match way {
+            Way::Background => self.read_for_worker(chain, pages).err(),
+            Way::Wait => Some(self.leave_hooked(chain, pages)),
+        };
+        let Some(mut chain) = ours else {
+            return self.decode_all(bypass);
+        };
+        let waiter = self.read_for_waiter(&chain, pages);
+        self.decode_all(bypass);
+        let who = self.id();
+        let result = match waiter {
+            Ok(waiter) => {
+                waiter.done.wait_for_completion();
+                chain.decode(waiter.unread.range(), &mut self.pool, who)
             }
-            Way::Wait => {
-                let waiter = self.read_for_waiter(&chain, pages);
-                self.decode_all(bypass);
-                let who = self.id();
-                let decoded = waiter.and_then(|waiter| {
-                    waiter.done.wait_for_completion();
-                    chain.decode(waiter.unread.range(), &mut self.pool, who)
-                });
-                self.note(decoded);
-            }
-        }
+            Err(e) => chain.fail(e, who),
+        };
+        self.note(result);
     }
 
-    fn read_for_worker(&self, chain: Chain, pages: usize) -> Result {
-        let job = Job::new(Then::Decode(chain))?;
+    /// Has a worker see to what others hooked to `chain`, which may be much more than this reader wants: no page
+    /// has pieces of both, so none need be decoded before the other. Gives what is left.
+    fn leave_hooked(&self, mut chain: Chain, pages: usize) -> Chain {
+        if !chain.claims.hooked.is_empty() && !chain.claims.claims.is_empty() {
+            let others = Chain {
+                claims: Taken {
+                    claims: core::mem::take(&mut chain.claims.hooked),
+                    hooked: Claims::default(),
+                },
+                shared: chain.shared.clone(),
+            };
+            if let Err(mut others) = self.read_for_worker(others, pages) {
+                chain.claims.hooked = core::mem::take(&mut others.claims.claims);
+            }
+        }
+        chain
+    }
+
+    /// Has `chain` read, and decoded by a worker. Gives it back if there is no memory for that.
+    fn read_for_worker(&self, chain: Chain, pages: usize) -> Result<(), Chain> {
+        let job = match Job::new(Then::Decode(chain)) {
+            Ok(job) => job,
+            Err(Then::Decode(chain)) => return Err(chain),
+            Err(Then::Tell(_)) => return Ok(()),
+        };
         if let Then::Decode(chain) = &job.then {
             self.read(chain, pages, &job);
         }
@@ -313,7 +365,7 @@ impl Reader<'_> {
 
     fn read_for_waiter(&self, chain: &Chain, pages: usize) -> Result<Arc<Waiter>> {
         let waiter = Waiter::new()?;
-        let job = Job::new(Then::Tell(waiter.clone()))?;
+        let job = Job::new(Then::Tell(waiter.clone())).map_err(|_| ENOMEM)?;
         self.read(chain, pages, &job);
         Job::put(job);
         vfs::task::flush_plug();
@@ -332,14 +384,17 @@ impl Reader<'_> {
         }
     }
 
-    /// Finds pages for all of a pcluster that nobody gave. Whether nothing has to be read.
-    fn prepare(&mut self, pcluster: &Pcluster) -> bool {
+    /// Finds pages for all of a pcluster that nobody gave. What is to be done with it.
+    fn prepare(&mut self, pcluster: &Arc<Pcluster>) -> Next {
         let stats = &self.shared.stats;
         let mut state = pcluster.state.lock();
         if state.is_unwanted() {
-            // There was no memory for it. No folio waits for the read, so there must be none.
-            state.fail(ENOMEM);
-            return true;
+            // There was no memory to want it. No folio waits for the read, so there must be none; and whoever
+            // comes next may have the memory.
+            let (before, now) = state.finish(false, &mut self.pool);
+            self.shared.count_kept(before, now);
+            self.shared.forget_useless(pcluster, &mut state);
+            return Next::Nothing;
         }
         let cached = pcluster.inline.is_some() || state.is_cached();
         if cached {
@@ -348,7 +403,10 @@ impl Reader<'_> {
             state.allocate_rest(&mut self.pool, stats);
         }
         stats.add(Event::CacheHit, state.cached() as u64);
-        cached
+        match cached {
+            true => Next::Decode,
+            false => Next::Read,
+        }
     }
 
     /// Starts the reads for `chain`, of at most so many pages.
