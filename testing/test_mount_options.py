@@ -51,6 +51,11 @@ def test_remount(bed, name):
     Case("device-a-directory", "mnt device=/run $blob_img", "status 32"),
     Case("device-empty", "mnt device= $blob_img", "status 32"),
     Case("device-not-wanted", "mnt device=$(attach $blob)", "status 32"),
+    # The file is on a mounted file; the C driver looks at the first one only.
+    Case("device-nested", "mkdir -p /run/in /mnt/in; cp $blob /run/in/blob; mkfs.erofs --quiet /run/in.img /run/in; "
+         "mount -i -t $fs /run/in.img /mnt/in; mount -i -t $fs -o device=/mnt/in/blob $blob_img $m; echo status $?; "
+         "mount -i -t $fs -o device=$blob $blob_img $m; md5sum $m/sizes/f0004096; umount $m /mnt/in",
+         "status 32.*f0004096", same=False),
     Case("device-short", "head -c 4096 $blob >/run/short; mnt device=$(attach /run/short) $blob_img; "
          "md5sum $m/sizes/f0000000 $m/sizes/f0065536", "status"),
 )

@@ -413,7 +413,8 @@ impl<'a> Reader<'a> {
             Coding::Lz4 => extent.full && !cluster.partial_ref,
             coding => coding.algorithm().is_none(),
         };
-        // The rest of the last page belongs to who is decoded next.
+        // The rest of the last page belongs to who is decoded next. Nothing is lent where a chain was hooked to
+        // another, as they may be cut there: that is a new round, and the mode is `Hooked`.
         if let Some(above) = above.filter(|a| in_place && a.round == self.round) {
             if mode == ClusterMode::Followed && state.has_room(cluster.algorithm) {
                 let end = request.part.pos() + request.part.len() as u64;

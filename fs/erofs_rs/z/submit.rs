@@ -331,8 +331,9 @@ impl Reader<'_> {
         self.note(result);
     }
 
-    /// Has a worker see to what others hooked to `chain`, which may be much more than this reader wants: no page
-    /// has pieces of both, so none need be decoded before the other. Gives what is left.
+    /// Has a worker see to what others hooked to `chain`, which may be much more than this reader wants. No page is
+    /// lent across that border (`Reader::attach`), so neither need be decoded before the other. Gives what is
+    /// left.
     fn leave_hooked(&self, mut chain: Chain, pages: usize) -> Chain {
         if !chain.claims.hooked.is_empty() && !chain.claims.claims.is_empty() {
             let others = Chain {
