@@ -28,8 +28,8 @@ TOLERATED = (
 # The same of compressed images, by "IMAGE MUTANT DIFFERENCE". What the C driver says only because of what was read before
 # is none, and does not come here: treecmp finds out. But for the two that say so, no rule allows other bytes where
 # both have some.
-SHORTER = r"(stricter (pread|mmap)\S* \S+ \d+ bytes.* \| EUCLEAN|value (pread|mmap)\S* \S+ \d+ bytes, @(?P<end>\d+) .* \| (?P=end) bytes, @(?P=end) )"
-LONGER = r"(laxer (pread|mmap)\S* \S+ EUCLEAN \| \d+ bytes|value (pread|mmap)\S* \S+ (?P<end>\d+) bytes, @(?P=end) +\| \d+ bytes, @(?P=end) )"
+SHORTER = r"(stricter (pread|mmap)\S* \S+ \d+ bytes.* \| (EUCLEAN|EFAULT)|value (pread|mmap)\S* \S+ \d+ bytes, @(?P<end>\d+) .* \| (?P=end) bytes, @(?P=end) )"
+LONGER = r"(laxer (pread|mmap)\S* \S+ (EUCLEAN|EFAULT) \| \d+ bytes|value (pread|mmap)\S* \S+ (?P<end>\d+) bytes, @(?P=end) +\| \d+ bytes, @(?P=end) )"
 Z_TOLERATED = (
     (r"\S+ \d+:(\S*/)?(\w+)[.\[]\S* stricter seek_(data|hole) /\S*\2: \d+ \| EUCLEAN",
      "an extent that ends before the byte it was looked up for, which iomap warns of: see lab.C_COMPLAINTS"),
