@@ -92,6 +92,7 @@ impl Shared {
     /// Lets go all that nobody uses.
     pub(crate) fn drop_caches(&self) {
         self.free(Cursor::START, usize::MAX);
+        self.table.drop_spares();
     }
 }
 

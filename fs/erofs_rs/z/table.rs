@@ -128,6 +128,15 @@ impl Table {
         let _full = shard.lock().spares.push_within_capacity(spare);
     }
 
+    /// Lets go those that were to become others.
+    pub(crate) fn drop_spares(&self) {
+        for shard in &self.shards {
+            let next = || shard.lock().spares.pop();
+            // Each is dropped without the lock.
+            while next().is_some() {}
+        }
+    }
+
     /// The next pcluster behind `at`, in the order of shards and keys.
     pub(crate) fn next(&self, at: Cursor) -> Option<(Arc<Pcluster>, Cursor)> {
         let mut from = at.key;
