@@ -36,6 +36,8 @@ Z_TOLERATED = (
     (r"\S+ \d+:\S*(word|size)\S* (value|laxer) pread\S* \S+ (EOPNOTSUPP|\d+ bytes).* \(alone (EOPNOTSUPP|\d+ bytes)",
      "a damaged map gives two pclusters of one read the same position, with the packed inode's or among themselves; "
      "the C driver takes the length and the algorithm of the first for both"),
+    (r"\S+ \S+ errno (lookup|getdents) \S+: (EIO \| EUCLEAN|EUCLEAN \| EIO)",
+     "who waits for a directory's folio that a readahead is still to read is told EIO, by either driver; who reads it, why"),
     (r"z-lz4\S* \S+ value (pread|mmap)\S* \S+ \d+ bytes, @(?P<at>\d+) .* \| \d+ bytes, @(?P=at) \\x00",
      "an LZ4 match at distance 0: the C driver shows what was in memory, here it is zeros"),
     (rf"z-(lzma|deflate|zstd)\S* \S+ {SHORTER}",
