@@ -48,7 +48,7 @@ impl<'a> Readahead<'a> {
     }
 
     /// Asks for `range` of the file rather than what was offered. The page cache adds as much of it as it can;
-    /// nothing once a folio was taken. May sleep.
+    /// nothing while only some of the folios were taken. May sleep.
     pub fn expand(&mut self, range: Range<u64>) {
         if self.0._batch_count != 0 {
             return;
@@ -59,7 +59,8 @@ impl<'a> Readahead<'a> {
         ) else {
             return;
         };
-        // SAFETY: the control block is live, and no folio was taken: one that was would be offered again.
+        // SAFETY: the control block is live. None of the folios that it offers was taken, or it would be offered
+        // again: there is no batch, so it is before the first one or behind the last.
         unsafe { bindings::readahead_expand(self.0, start, len) };
     }
 }
@@ -68,8 +69,8 @@ impl Iterator for Readahead<'_> {
     type Item = LockedFolio;
 
     fn next(&mut self) -> Option<LockedFolio> {
-        // SAFETY: the control block is live. What it says of the folios that are left is true: `expand` changes
-        // it before the first one only.
+        // SAFETY: the control block is live. What it says of the folios that are left is true: `expand` does not
+        // change it between two of them.
         let folio = NonNull::new(unsafe { helpers::readahead_folio(self.0) })?;
         // SAFETY: the folio was put into the page cache for this call, so it is locked, new, and
         // from now on ours. Its lock keeps it in the page cache, which has a reference.
