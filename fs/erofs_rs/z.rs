@@ -37,8 +37,8 @@ pub(crate) use self::{
 };
 
 use self::{
-    cache::Reclaim,
     config::Decoders,
+    pcluster::Pcluster,
     stats::Stats,
     table::Table, //
 };
@@ -51,6 +51,10 @@ use kernel::{
 use vfs::{
     codec::Contexts,
     log::Names,
+    lru::{
+        Lru,
+        Reclaimer, //
+    },
     shrinker::{
         Shrink,
         Shrinker, //
@@ -62,8 +66,9 @@ use vfs::{
     }, //
 };
 
-/// What all mounts share: memory for decoding, and workers.
+/// What all mounts share: memory for decoding, compressed data that is kept, and workers.
 pub(crate) struct Global {
+    kept: Reclaimer<Pcluster>,
     contexts: Arc<Contexts>,
     workers: Arc<Workers>,
     _reclaim: Shrinker<ReclaimContexts>,
@@ -113,6 +118,7 @@ impl Global {
     pub(crate) fn new() -> Result<Self> {
         let contexts = Contexts::new()?;
         Ok(Self {
+            kept: Lru::new(c"erofs_rs-kept")?,
             _reclaim: Shrinker::new(c"erofs_rs-codecs", ReclaimContexts(contexts.clone()))?,
             contexts,
             workers: Arc::new(Workers::new()?, GFP_KERNEL)?,
@@ -132,9 +138,8 @@ impl Drop for Global {
 /// the hands of a worker.
 pub(crate) struct Shared {
     pub(crate) stats: Stats,
-    table: Table,
+    table: Arc<Table>,
     decoders: Decoders,
-    kept: cache::Kept,
     workers: Arc<Workers>,
     names: Names,
     /// Block size of the image, in bytes.
@@ -151,7 +156,12 @@ impl Shared {
 /// Compressed data of a mount.
 pub(crate) struct Mounted {
     pub(crate) shared: Arc<Shared>,
-    _reclaim: Shrinker<Reclaim>,
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        self.shared.table.close();
+    }
 }
 
 impl Mounted {
@@ -164,18 +174,14 @@ impl Mounted {
         let shared = Arc::new(
             Shared {
                 stats: Stats::new(),
-                table: Table::new()?,
+                table: Table::new((*global.kept).clone())?,
                 decoders: Decoders::read(sb, format, &global.contexts)?,
-                kept: cache::Kept::new(0),
                 workers: global.workers.clone(),
                 names: Names::of(sb)?,
                 block: format.block.size(),
             },
             GFP_KERNEL,
         )?;
-        Ok(Self {
-            _reclaim: Reclaim::register(shared.clone())?,
-            shared,
-        })
+        Ok(Self { shared })
     }
 }

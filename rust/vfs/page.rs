@@ -103,11 +103,14 @@ unsafe impl Sync for Page {}
 impl Page {
     /// A page, or `ENOMEM`. May sleep, but for [`Alloc::BestEffort`].
     pub fn new(alloc: Alloc) -> Result<Self> {
-        let gfp = match alloc {
+        let _scope = alloc.scope();
+        Self::with_flags(match alloc {
             Alloc::Wait | Alloc::NoIo => bindings::VFS_GFP_KERNEL,
             Alloc::BestEffort => bindings::VFS_GFP_BEST_EFFORT,
-        };
-        let _scope = alloc.scope();
+        })
+    }
+
+    fn with_flags(gfp: bindings::gfp_t) -> Result<Self> {
         // SAFETY: always safe, where it may sleep if it is told so.
         let page = NonNull::new(unsafe { bindings::alloc_pages(gfp, 0) }).ok_or(ENOMEM)?;
         // SAFETY: the page is new and ours.
@@ -188,13 +191,22 @@ impl Drop for PageRef {
     }
 }
 
-/// A page that is kept as a cache, and is counted as memory that can be had back.
+/// A page that is kept as a cache: charged to the memory cgroup of the task that allocated it, and
+/// counted as reclaimable.
 pub struct CachedPage(Page);
 
 impl CachedPage {
-    /// A new page, as [`Page::new`], to be kept.
-    pub fn new(alloc: Alloc) -> Result<Self> {
-        let page = Page::new(alloc)?;
+    /// Allocates a page from free memory that is not reserved.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, also if the current memory cgroup is at its limit.
+    ///
+    /// # Context
+    ///
+    /// Does not sleep.
+    pub fn new() -> Result<Self> {
+        let page = Page::with_flags(bindings::VFS_GFP_KEPT)?;
         count_reclaimable(&page, 1);
         Ok(Self(page))
     }

@@ -2,6 +2,11 @@
 
 //! Giving memory back when the kernel asks for it.
 //!
+//! [`Shrinker`] is for memory that belongs to nobody in particular. What a task reads belongs to its
+//! memory cgroup: see [`Lru`].
+//!
+//! [`Lru`]: crate::lru::Lru
+//!
 //! C headers: [`include/linux/shrinker.h`](srctree/include/linux/shrinker.h)
 
 use crate::bindings;
@@ -11,56 +16,132 @@ use core::{
 };
 use kernel::prelude::*;
 
-/// What keeps objects that it can do without.
+/// A holder of memory that it can do without.
 ///
-/// Both are called by whoever needs memory, on any task, maybe while it holds locks of this very
-/// filesystem: a lock that is held while memory is allocated may only be tried here.
+/// # Context
+///
+/// Both functions run in any task that needs memory, which may hold locks of the same filesystem: a
+/// lock that is held while memory is allocated may only be tried.
 pub trait Shrink: Send + Sync + 'static {
-    /// How many objects could be freed. An estimate; must not sleep.
+    /// Returns how many pages could be freed. An estimate; must not sleep.
     fn count(&self) -> usize;
 
-    /// Frees about `nr` objects; gives how many.
-    fn scan(&self, nr: usize) -> usize;
+    /// Frees about `pages` pages; returns how many.
+    fn scan(&self, pages: usize) -> usize;
 }
 
-/// A registered shrinker. Dropping it waits for calls under way; may sleep.
+type Callback =
+    unsafe extern "C" fn(*mut bindings::shrinker, *mut bindings::shrink_control) -> usize;
+
+/// A shrinker without a type for its data. Dropping it waits for calls under way; may sleep.
 ///
 /// # Invariants
 ///
-/// `raw` is registered, with the callbacks for `T`, and its private data is `data`, a box of ours.
-pub struct Shrinker<T: Shrink> {
-    raw: NonNull<bindings::shrinker>,
-    data: NonNull<T>,
-    _p: PhantomData<T>,
+/// The shrinker is ours. Once it is registered, its data lives as long.
+pub(crate) struct Raw(NonNull<bindings::shrinker>);
+
+// SAFETY: A shrinker belongs to no task.
+unsafe impl Send for Raw {}
+// SAFETY: A shared reference gives nothing but the address.
+unsafe impl Sync for Raw {}
+
+impl Raw {
+    /// Allocates a shrinker that is `name` in debugfs. `ENOMEM`. May sleep.
+    pub(crate) fn new(name: &CStr, flags: u32) -> Result<Self> {
+        // SAFETY: Both strings are terminated, and the format wants one.
+        let raw =
+            unsafe { bindings::shrinker_alloc(flags, c"%s".as_char_ptr(), name.as_char_ptr()) };
+        // INVARIANT: It is new.
+        NonNull::new(raw).map(Self).ok_or(ENOMEM)
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut bindings::shrinker {
+        self.0.as_ptr()
+    }
+
+    /// Registers the callbacks. `seeks` and `batch` are those of `struct shrinker`.
+    ///
+    /// # Safety
+    ///
+    /// It was not registered before. The callbacks take a shrinker whose `private_data` is `data`,
+    /// which outlives `self`.
+    pub(crate) unsafe fn register(
+        &mut self,
+        count: Callback,
+        scan: Callback,
+        seeks: i32,
+        batch: usize,
+        data: *mut c_void,
+    ) {
+        // SAFETY: The shrinker is ours until it is registered.
+        unsafe {
+            let raw = self.as_ptr();
+            (*raw).count_objects = Some(count);
+            (*raw).scan_objects = Some(scan);
+            (*raw).seeks = seeks;
+            (*raw).batch = batch as isize;
+            (*raw).private_data = data;
+            bindings::shrinker_register(raw);
+        }
+    }
 }
 
-// SAFETY: a shrinker belongs to no task, and its data can be used by all of them.
-unsafe impl<T: Shrink> Send for Shrinker<T> {}
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // SAFETY: It is ours. No callback runs after this.
+        unsafe { bindings::shrinker_free(self.as_ptr()) };
+    }
+}
 
-// SAFETY: as above.
-unsafe impl<T: Shrink> Sync for Shrinker<T> {}
+/// The fewest pages that are asked for at a time.
+const BATCH: usize = 16;
+
+/// A registered shrinker of memory that costs no I/O to have again. Dropping it waits for calls
+/// under way; may sleep.
+///
+/// # Invariants
+///
+/// `data` is a box of ours. `raw` has the callbacks for `T`, and `data` as its private data; it is
+/// dropped first.
+pub struct Shrinker<T: Shrink> {
+    _raw: Raw,
+    data: Boxed<T>,
+}
+
+/// A box that others look into.
+struct Boxed<T>(NonNull<T>, PhantomData<T>);
+
+impl<T> Drop for Boxed<T> {
+    fn drop(&mut self) {
+        // SAFETY: It came from a box, which goes with this.
+        drop(unsafe { KBox::from_raw(self.0.as_ptr()) });
+    }
+}
+
+// SAFETY: The data can be used by all tasks.
+unsafe impl<T: Send> Send for Boxed<T> {}
+// SAFETY: The data can be used by all tasks.
+unsafe impl<T: Sync> Sync for Boxed<T> {}
 
 impl<T: Shrink> Shrinker<T> {
-    /// Has the kernel ask `data` for memory, as `name` in debugfs. `ENOMEM`. May sleep.
+    /// Has the kernel ask `data` for memory, as `name` in debugfs. Half of it goes in each pass
+    /// (`seeks` is 0).
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub fn new(name: &CStr, data: T) -> Result<Self> {
-        let data = KBox::new(data, GFP_KERNEL)?;
-        // SAFETY: both strings are terminated, and the format wants one.
-        let raw = unsafe { bindings::shrinker_alloc(0, c"%s".as_char_ptr(), name.as_char_ptr()) };
-        let raw = NonNull::new(raw).ok_or(ENOMEM)?;
-        let data = NonNull::from(KBox::leak(data));
-        // SAFETY: the shrinker is new and ours until it is registered.
-        unsafe {
-            (*raw.as_ptr()).count_objects = Some(count::<T>);
-            (*raw.as_ptr()).scan_objects = Some(scan::<T>);
-            (*raw.as_ptr()).private_data = data.as_ptr().cast();
-            bindings::shrinker_register(raw.as_ptr());
-        }
-        // INVARIANT: as just set.
-        Ok(Self {
-            raw,
-            data,
-            _p: PhantomData,
-        })
+        let data = NonNull::from(KBox::leak(KBox::new(data, GFP_KERNEL)?));
+        let data = Boxed(data, PhantomData);
+        let mut raw = Raw::new(name, 0)?;
+        // SAFETY: It is new; the callbacks take a `T`, which goes after the shrinker.
+        unsafe { raw.register(count::<T>, scan::<T>, 0, BATCH, data.0.as_ptr().cast()) };
+        // INVARIANT: As just set; fields are dropped in this order.
+        Ok(Self { _raw: raw, data })
     }
 }
 
@@ -68,7 +149,7 @@ impl<T: Shrink> Shrinker<T> {
 impl<T: Shrink> Shrinker<T> {
     /// For tests, which call it as the kernel does.
     pub(crate) fn as_raw(&self) -> *mut bindings::shrinker {
-        self.raw.as_ptr()
+        self._raw.as_ptr()
     }
 }
 
@@ -76,18 +157,8 @@ impl<T: Shrink> core::ops::Deref for Shrinker<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the box is ours, and only shared while there are callbacks.
-        unsafe { self.data.as_ref() }
-    }
-}
-
-impl<T: Shrink> Drop for Shrinker<T> {
-    fn drop(&mut self) {
-        // SAFETY: it is registered. No callback runs after this, so the data may go.
-        unsafe {
-            bindings::shrinker_free(self.raw.as_ptr());
-            drop(KBox::from_raw(self.data.as_ptr()));
-        }
+        // SAFETY: The box is ours, and only shared while there are callbacks.
+        unsafe { self.data.0.as_ref() }
     }
 }
 
@@ -98,17 +169,17 @@ unsafe extern "C" fn count<T: Shrink>(
     shrinker: *mut bindings::shrinker,
     _control: *mut bindings::shrink_control,
 ) -> usize {
-    // SAFETY: by the invariants of `Shrinker`, whose data lives until the last callback is over.
+    // SAFETY: The private data of the shrinker of a `Shrinker<T>` lives until the last callback.
     unsafe { (*(*shrinker).private_data.cast::<T>()).count() }
 }
 
 /// # Safety
 ///
-/// As [`count`].
+/// Only to be called as a callback of the shrinker of a [`Shrinker<T>`].
 unsafe extern "C" fn scan<T: Shrink>(
     shrinker: *mut bindings::shrinker,
     control: *mut bindings::shrink_control,
 ) -> usize {
-    // SAFETY: as in `count`.
+    // SAFETY: The private data of the shrinker of a `Shrinker<T>` lives until the last callback.
     unsafe { (*(*shrinker).private_data.cast::<T>()).scan((*control).nr_to_scan) }
 }

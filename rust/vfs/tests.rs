@@ -8,6 +8,7 @@ mod few;
 mod filesystem;
 mod folio;
 mod inode;
+mod lru;
 mod options;
 mod page;
 mod streams;

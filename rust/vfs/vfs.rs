@@ -24,6 +24,7 @@
 //! | [`sysfs`] | `kobject`, `kset` | a file's callback runs only while its superblock has its data |
 //! | [`page`], [`file_page`] | `page` | one that is lent to be written is not decoded from |
 //! | [`codec`] | decompressors | only bytes that the caller owns are written, whatever the stream says |
+//! | [`lru`] | `list_lru`, `shrinker` | a listed object stays, and is asked by its cgroup |
 //! | [`shrinker`] | `shrinker` | its callbacks are over before its data goes |
 //! | [`workqueue`] | `work_struct` | what is queued is owned by the queue, and runs once |
 //! | [`trace`] | `tracepoint` | arguments are made only where they are wanted, and live through the call |
@@ -58,6 +59,7 @@ pub mod inode;
 pub mod iomap;
 mod kind;
 pub mod log;
+pub mod lru;
 pub mod meta;
 pub mod page;
 pub mod page_bio;

@@ -1,51 +1,68 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Compressed pages that are kept, and letting them go.
+//! Kept compressed data, and its reclaim.
 //!
-//! They belong to idle pclusters, and are counted as memory that can be had back. There is no page
-//! cache for them: a pcluster owns its pages, whoever claims it has them, and whoever empties an
-//! idle one frees them.
+//! Kept pages belong to idle pclusters: a claim takes them over, and whoever empties an idle
+//! pcluster frees them. They are charged to the memory cgroup of the reader, and reclaimed in the
+//! order of their last use, by one shrinker for all mounts (`vfs::lru`).
 
 use super::{
     pcluster::{
         Pcluster,
+        Slots,
         State, //
     },
     table::{
         Cursor,
-        Node, //
+        Node,
+        Table, //
     },
     Shared, //
 };
-use kernel::{
-    new_spinlock,
-    prelude::*,
-    sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        Arc,
-        SpinLock, //
-    }, //
-};
-use vfs::shrinker::{
-    Shrink,
-    Shrinker, //
+use kernel::sync::Arc;
+use vfs::lru::{
+    Link,
+    Reclaim, //
 };
 
-impl Shared {
-    /// A pcluster that kept `before` pages keeps `now`.
-    pub(super) fn count_kept(&self, before: usize, now: usize) {
-        if before == now {
-            return;
+/// A pcluster's place among those that keep compressed data.
+pub(super) struct Keep {
+    pub(super) link: Link<Pcluster>,
+    pub(super) table: Arc<Table>,
+}
+
+/// The memory of an emptied pcluster.
+pub(crate) struct Emptied {
+    _slots: Slots,
+    keep: Option<Keep>,
+}
+
+impl Emptied {
+    pub(super) fn new(slots: Slots, keep: Option<Keep>) -> Self {
+        Self {
+            _slots: slots,
+            keep,
         }
-        // Wraps where it gets less: the sum never does.
-        self.kept
-            .fetch_add(now.wrapping_sub(before) as isize, Relaxed);
+    }
+}
+
+impl Reclaim for Pcluster {
+    type Taken = Emptied;
+
+    fn take(&self) -> Option<Emptied> {
+        // Whoever has the lock is using it.
+        self.state.try_lock()?.empty()
     }
 
-    /// Takes `pcluster` out of the table if nobody has it and it keeps nothing; gives the memory of its
+    fn taken(this: Arc<Self>, emptied: Emptied) {
+        if let Some(keep) = &emptied.keep {
+            keep.table.remove(&this);
+        }
+    }
+}
+
+impl Shared {
+    /// Takes `pcluster` out of the table if it is idle and keeps nothing; returns the memory of its
     /// entry.
     pub(super) fn forget_useless(
         &self,
@@ -59,70 +76,27 @@ impl Shared {
         self.table.remove(pcluster)
     }
 
-    /// Lets go up to about `pages` pages of idle pclusters from `from` on. Says how many, and where
-    /// to go on.
-    pub(super) fn free(&self, from: Cursor, pages: usize) -> (usize, Option<Cursor>) {
-        let mut freed = 0;
-        let mut at = from;
-        // Most may be in use.
-        let mut steps = pages.saturating_mul(8).saturating_add(128);
-        while freed < pages && steps > 0 {
-            steps -= 1;
-            vfs::task::cond_resched();
-            let Some((pcluster, next)) = self.table.next(at) else {
-                return (freed, None);
-            };
-            at = next;
-            // Whoever has the lock is using it.
-            let Some(mut state) = pcluster.state.try_lock() else {
-                continue;
-            };
-            let Some((before, slots)) = state.empty() else {
-                continue;
-            };
-            self.count_kept(before, 0);
-            self.table.remove(&pcluster);
-            drop(state);
-            drop(slots);
-            freed += before;
-        }
-        (freed, Some(at))
-    }
-
-    /// Lets go all that nobody uses.
+    /// Frees all compressed data that is kept for nobody.
     pub(crate) fn drop_caches(&self) {
-        self.free(Cursor::START, usize::MAX);
-        self.table.drop_spares();
+        self.table.empty();
     }
 }
 
-/// What memory reclaim asks of a mount.
-pub(crate) struct Reclaim {
-    shared: Arc<Shared>,
-    /// Where it goes on, so that all have their turn.
-    at: Pin<KBox<SpinLock<Cursor>>>,
-}
-
-impl Reclaim {
-    /// Registers it for `shared`.
-    pub(crate) fn register(shared: Arc<Shared>) -> Result<Shrinker<Self>> {
-        let at = KBox::pin_init(new_spinlock!(Cursor::START), GFP_KERNEL)?;
-        Shrinker::new(c"erofs_rs", Self { shared, at })
+impl Table {
+    /// Empties all idle pclusters, and frees those that were to become others. May sleep.
+    pub(super) fn empty(&self) {
+        let mut at = Cursor::START;
+        while let Some((pcluster, next)) = self.next(at) {
+            at = next;
+            vfs::task::cond_resched();
+            let mut state = pcluster.state.lock();
+            let emptied = state.empty();
+            if emptied.is_some() {
+                self.remove(&pcluster);
+            }
+            drop(state);
+            drop(emptied);
+        }
+        self.drop_spares();
     }
 }
-
-impl Shrink for Reclaim {
-    fn count(&self) -> usize {
-        self.shared.kept.load(Relaxed).max(0) as usize
-    }
-
-    fn scan(&self, pages: usize) -> usize {
-        let from = *self.at.lock();
-        let (freed, next) = self.shared.free(from, pages);
-        *self.at.lock() = next.unwrap_or(Cursor::START);
-        freed
-    }
-}
-
-/// How many pages are kept.
-pub(super) type Kept = Atomic<isize>;

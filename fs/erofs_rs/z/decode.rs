@@ -35,11 +35,11 @@ use vfs::{
 
 /// Gives up `pcluster`, which its chain cannot read: what waits for it ends with `error`, which is given
 /// to the reader that asked for it, `who`.
-pub(super) fn fail(pcluster: &Pcluster, error: Error, who: usize) -> Result {
+pub(super) fn fail(pcluster: &Arc<Pcluster>, error: Error, who: usize) -> Result {
     let mut state = pcluster.state.lock();
     let mut wanted = core::mem::take(&mut state.wanted);
     let asked = state.asker == Some(who);
-    state.finish(false, &mut Pool::new());
+    state.finish(pcluster, false, &mut Pool::new());
     drop(state);
     end(&mut wanted, Err(error));
     match asked {
@@ -77,8 +77,7 @@ impl Shared {
         let (eager, length) = (state.eager, state.length);
         let asked = state.asker == Some(who);
         // What was read is kept even if it does not decode: it would be no better the next time.
-        let (before, now) = state.finish(read.is_ok(), pool);
-        self.count_kept(before, now);
+        state.finish(&pcluster, read.is_ok(), pool);
         let node = self.forget_useless(&pcluster, &mut state);
         drop(state);
         self.stats.add(Event::Decoded, 1);

@@ -3,11 +3,16 @@
 //! Physical clusters: compressed data on disk, and who waits for what it decodes to.
 
 use super::{
+    cache::{
+        Emptied,
+        Keep, //
+    },
     chain::Kernel,
     stats::{
         Event,
         Stats, //
-    }, //
+    },
+    table::Table, //
 };
 use core::ops::Range;
 use erofs_chain::Seat;
@@ -166,6 +171,8 @@ pub(crate) struct State {
     slots: Slots,
     /// How many of them are kept.
     kept: usize,
+    /// Its place among those that can be reclaimed, if it keeps any.
+    keep: Option<Keep>,
     /// In-place pages are looked for below this slot; there are as many.
     below: usize,
     /// How many bytes are to be decoded.
@@ -233,6 +240,7 @@ impl Pcluster {
                     lent: 0,
                     slots: Slots::default(),
                     kept: 0,
+                    keep: None,
                     below: 0,
                     length: 0,
                     page_offset: 0,
@@ -354,6 +362,9 @@ pub(crate) struct Request {
 impl State {
     /// Begins a round, of an idle pcluster: makes a place for each of `pages`. `ENOMEM`.
     pub(crate) fn begin(&mut self, pages: usize) -> Result {
+        if let Some(keep) = &self.keep {
+            keep.link.touch();
+        }
         if self.slots.len() != pages {
             self.slots = Slots::filled_with(pages, GFP_KERNEL, || Slot::Empty)?;
         }
@@ -361,15 +372,26 @@ impl State {
         Ok(())
     }
 
-    /// Finds pages that will be kept for all places that have none. It is no error if there are none.
-    pub(crate) fn allocate_cache(&mut self) {
+    /// Allocates pages that will be kept for the slots of `this` that have none. Slots stay empty if
+    /// there is no memory, in the reader's cgroup or in all.
+    pub(crate) fn allocate_cache(&mut self, this: &Arc<Pcluster>, table: &Arc<Table>) {
+        if self.orphan {
+            return;
+        }
         for slot in self.slots.iter_mut().filter(|s| matches!(s, Slot::Empty)) {
-            if let Ok(page) = CachedPage::new(Alloc::BestEffort) {
-                *slot = Slot::Cached {
-                    page,
-                    uptodate: false,
-                };
+            if self.keep.is_none() {
+                self.keep = table.lru.link(this).ok().map(|link| Keep {
+                    link,
+                    table: table.clone(),
+                });
             }
+            let (Some(_), Ok(page)) = (&self.keep, CachedPage::new()) else {
+                return;
+            };
+            *slot = Slot::Cached {
+                page,
+                uptodate: false,
+            };
         }
     }
 
@@ -515,14 +537,17 @@ impl State {
         &self.slots
     }
 
-    /// Ends a round: what was read stays in the pages that are kept, if it is good; the others go.
-    /// Says how many were kept before, and are now.
-    pub(crate) fn finish(&mut self, good: bool, pool: &mut Pool) -> (usize, usize) {
-        let before = self.kept;
+    /// Ends a round of `this`: what was read stays in the pages that are kept, if it is good; the
+    /// others go.
+    pub(crate) fn finish(&mut self, this: &Arc<Pcluster>, good: bool, pool: &mut Pool) {
         self.kept = 0;
+        let keeps = match &self.keep {
+            Some(keep) => !self.orphan && !keep.table.is_closed(),
+            None => false,
+        };
         for slot in self.slots.iter_mut() {
             *slot = match core::mem::replace(slot, Slot::Empty) {
-                Slot::Cached { page, uptodate } if !self.orphan && (uptodate || good) => {
+                Slot::Cached { page, uptodate } if keeps && (uptodate || good) => {
                     self.kept += 1;
                     Slot::Cached {
                         page,
@@ -536,6 +561,10 @@ impl State {
                 _ => Slot::Empty,
             };
         }
+        match &mut self.keep {
+            Some(keep) if self.kept > 0 => keep.link.list(this, self.kept),
+            keep => *keep = None,
+        }
         self.length = 0;
         self.fixed = false;
         self.partial = true;
@@ -543,19 +572,18 @@ impl State {
         self.asker = None;
         self.failed = None;
         self.seat.release();
-        (before, self.kept)
     }
 
-    /// Makes an idle pcluster let go what it keeps; it will keep nothing more. Says how many pages
-    /// that were, and gives them.
-    pub(crate) fn empty(&mut self) -> Option<(usize, Slots)> {
+    /// Empties an idle pcluster, which will keep nothing more. Returns its memory.
+    pub(crate) fn empty(&mut self) -> Option<Emptied> {
         if self.seat.is_taken() {
             return None;
         }
         self.orphan = true;
         self.below = 0;
-        let kept = core::mem::replace(&mut self.kept, 0);
-        Some((kept, core::mem::take(&mut self.slots)))
+        self.kept = 0;
+        let slots = core::mem::take(&mut self.slots);
+        Some(Emptied::new(slots, self.keep.take()))
     }
 }
 

@@ -123,6 +123,11 @@ impl Operations for Decoded {
             }
         }
         while let Some(folio) = last.take().or_else(|| list.pop()) {
+            // The rest ends unread: nobody waits for it, and a task that was killed for want of memory
+            // is to take no more.
+            if vfs::task::is_killed() {
+                break;
+            }
             let index = folio.pos() >> PAGE_SHIFT;
             match reader.scan(folio) {
                 // What is left is read when it is needed.
@@ -459,7 +464,7 @@ impl<'a> Reader<'a> {
         if mode.ours() {
             self.load.pages += pcluster.pages(self.shared.block);
             if self.wants_cache(extent) {
-                state.allocate_cache();
+                state.allocate_cache(pcluster, &self.shared.table);
             }
             if state.is_cached() || pcluster.inline.is_some() {
                 mode = ClusterMode::FollowedNoInplace;

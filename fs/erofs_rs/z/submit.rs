@@ -392,8 +392,7 @@ impl Reader<'_> {
         if state.is_unwanted() {
             // There was no memory to want it. No folio waits for the read, so there must be none; and whoever
             // comes next may have the memory.
-            let (before, now) = state.finish(false, &mut self.pool);
-            self.shared.count_kept(before, now);
+            state.finish(pcluster, false, &mut self.pool);
             self.shared.forget_useless(pcluster, &mut state);
             return Next::Nothing;
         }

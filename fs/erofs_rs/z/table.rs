@@ -24,11 +24,16 @@ use kernel::{
         RBTreeNodeReservation, //
     },
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         SpinLock,
         UniqueArc, //
     }, //
 };
+use vfs::lru::Lru;
 
 /// Readers of different pclusters seldom meet at one lock. A power of two.
 const SHARDS: usize = 16;
@@ -54,10 +59,15 @@ struct Spare {
 /// The table of one mount.
 pub(crate) struct Table {
     shards: KVec<Pin<KBox<SpinLock<Shard>>>>,
+    /// Those that keep compressed data, of all mounts.
+    pub(super) lru: Arc<Lru<Pcluster>>,
+    /// The mount is gone.
+    closed: Atomic<bool>,
 }
 
 impl Table {
-    pub(crate) fn new() -> Result<Self> {
+    /// Makes an empty table, whose pclusters are listed in `lru` when they keep data. `ENOMEM`.
+    pub(crate) fn new(lru: Arc<Lru<Pcluster>>) -> Result<Arc<Self>> {
         let mut shards = KVec::with_capacity(SHARDS, GFP_KERNEL)?;
         for _ in 0..SHARDS {
             let shard = Shard {
@@ -69,7 +79,24 @@ impl Table {
                 GFP_KERNEL,
             )?;
         }
-        Ok(Self { shards })
+        let this = Self {
+            shards,
+            lru,
+            closed: Atomic::new(false),
+        };
+        Ok(Arc::new(this, GFP_KERNEL)?)
+    }
+
+    /// Ends the table with its mount: no pcluster keeps anything from now on. Those that do have
+    /// references to the table. May sleep.
+    pub(crate) fn close(&self) {
+        // Each pcluster's lock orders it with `State::finish`.
+        self.closed.store(true, Relaxed);
+        self.empty();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Relaxed)
     }
 
     fn shard(&self, key: &Key) -> &SpinLock<Shard> {

@@ -27,6 +27,7 @@ use core::{
 use kernel::{
     new_condvar,
     new_spinlock,
+    page::PAGE_SIZE,
     prelude::*,
     sync::{
         Arc,
@@ -76,16 +77,17 @@ impl Contexts {
         }
     }
 
-    /// How many contexts can be freed now.
+    /// Returns how many pages can be freed now.
     pub fn count(&self) -> usize {
         self.lzma.count() + self.deflate.count() + self.zstd.count()
     }
 
-    /// Frees up to `nr` contexts; gives how many. May sleep, but waits for no decoder.
-    pub fn shrink(&self, nr: usize) -> usize {
-        let mut done = self.lzma.shrink(nr);
-        done += self.deflate.shrink(nr - done);
-        done + self.zstd.shrink(nr - done)
+    /// Frees contexts of `pages` pages or a little more; returns how many pages. May sleep, but waits
+    /// for no decoder.
+    pub fn shrink(&self, pages: usize) -> usize {
+        let mut done = self.lzma.shrink(pages);
+        done += self.deflate.shrink(pages.saturating_sub(done));
+        done + self.zstd.shrink(pages.saturating_sub(done))
     }
 }
 
@@ -95,12 +97,25 @@ impl Contexts {
     pub(crate) fn hold(&self) -> Result<impl Sized + '_, CodecError> {
         self.deflate.take(Alloc::Wait)
     }
+
+    /// For tests: has one more of DEFLATE free, as if a further CPU had used it. Returns its pages.
+    pub(crate) fn add_free(&self) -> Result<usize> {
+        let node = Node::<deflate::Context>::new(0, Alloc::Wait)?;
+        let pages = node.context.pages();
+        let mut state = self.deflate.state.lock();
+        state.total += 1;
+        state.push(node);
+        Ok(pages)
+    }
 }
 
 /// What a decoder keeps between two streams.
 pub(super) trait Context: Sized + Send {
     /// One for windows of up to `size` bytes.
     fn new(size: usize, alloc: Alloc) -> Result<Self>;
+
+    /// Returns how many pages of memory it takes, about.
+    fn pages(&self) -> usize;
 }
 
 /// Memory that a decoder divides as it likes.
@@ -120,6 +135,10 @@ impl Workspace {
     /// In bytes.
     pub(super) fn len(&self) -> usize {
         self.0.capacity() * size_of::<u64>()
+    }
+
+    pub(super) fn pages(&self) -> usize {
+        self.len().div_ceil(PAGE_SIZE)
     }
 }
 
@@ -248,14 +267,21 @@ impl<C: Context> Store<C> {
         Some(node)
     }
 
+    /// In pages.
     fn count(&self) -> usize {
-        self.state.lock().spare()
+        let state = self.state.lock();
+        // All are of one size.
+        let pages = state.free.as_ref().map_or(0, |node| node.context.pages());
+        state.spare() * pages
     }
 
-    fn shrink(&self, nr: usize) -> usize {
+    fn shrink(&self, pages: usize) -> usize {
         let mut done = 0;
-        while done < nr && self.remove(|state| state.spare() > 0).is_some() {
-            done += 1;
+        while done < pages {
+            let Some(node) = self.remove(|state| state.spare() > 0) else {
+                break;
+            };
+            done += node.context.pages();
         }
         done
     }

@@ -35,6 +35,10 @@ impl context::Context for Context {
         let size = unsafe { bindings::zlib_inflate_workspacesize() };
         Ok(Self(Workspace::new(usize::try_from(size)?, alloc)?))
     }
+
+    fn pages(&self) -> usize {
+        self.0.pages()
+    }
 }
 
 impl Context {

@@ -14,7 +14,10 @@ use crate::{
     page::Alloc, //
 };
 use core::ptr::NonNull;
-use kernel::prelude::*;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
 
 pub(super) const AVAILABLE: bool = cfg!(CONFIG_XZ_DEC_MICROLZMA);
 
@@ -40,6 +43,12 @@ impl context::Context for Context {
         };
         // INVARIANT: it is new.
         Ok(Self(NonNull::new(state).ok_or(ENOMEM)?))
+    }
+
+    fn pages(&self) -> usize {
+        // `struct xz_dec_microlzma` is private to the decoder: 28 KiB of probabilities, and no
+        // dictionary in this mode.
+        (28 << 10) / PAGE_SIZE + 1
     }
 }
 

@@ -40,6 +40,10 @@ impl context::Context for Context {
         };
         Ok(Self(Workspace::new(sizes[0].max(sizes[1]), alloc)?))
     }
+
+    fn pages(&self) -> usize {
+        self.0.pages()
+    }
 }
 
 impl Context {

@@ -701,6 +701,27 @@ mod suite {
         Ok(())
     }
 
+    /// Reclaim asks for pages, not for contexts.
+    #[test]
+    fn contexts_are_counted_in_pages() -> Result {
+        let contexts = Contexts::new()?;
+        let decoder = Decoder::new(contexts.clone(), Algorithm::Deflate)?;
+        let mut pages = 0;
+        for _ in 0..8 {
+            pages = contexts.add_free()?;
+        }
+        assert!(pages >= 8);
+        assert_eq!(contexts.count(), 8 * pages);
+        assert_eq!(contexts.shrink(1), pages);
+        assert_eq!(contexts.shrink(pages + 1), 2 * pages);
+        assert_eq!(contexts.count(), 5 * pages);
+        // One stays as long as it may be wanted.
+        assert_eq!(contexts.shrink(usize::MAX), 5 * pages);
+        assert_eq!(contexts.count(), 0);
+        drop(decoder);
+        Ok(())
+    }
+
     /// Who finds no context waits until one comes back.
     #[test]
     fn contexts_are_waited_for() -> Result {

@@ -118,7 +118,7 @@ mod suite {
         let before = reclaimable();
         let mut cached = KVec::new();
         for _ in 0..1000 {
-            cached.push(CachedPage::new(Alloc::Wait)?, GFP_KERNEL)?;
+            cached.push(CachedPage::new()?, GFP_KERNEL)?;
         }
         assert_eq!(reclaimable() - before, 1000);
         drop(cached.pop());
