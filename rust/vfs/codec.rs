@@ -171,7 +171,18 @@ impl Decoder {
         output: &mut Output<'_>,
         request: Request,
     ) -> Result<InPlace, CodecError> {
-        let _scope = output.alloc().scope();
+        output
+            .alloc()
+            .within(|| self.decode_within(input, output, request))
+    }
+
+    #[inline]
+    fn decode_within(
+        &self,
+        input: &mut Input<'_>,
+        output: &mut Output<'_>,
+        request: Request,
+    ) -> Result<InPlace, CodecError> {
         input.skip_padding(request.padding)?;
         output.prepare().map_err(|_| CodecError::NoMemory)?;
         let to = output.map().map_err(|_| CodecError::NoMemory)?;

@@ -14,7 +14,6 @@ use crate::bindings::{
     helpers, //
 };
 use core::{
-    marker::PhantomData,
     mem::ManuallyDrop,
     ptr::NonNull,
     sync::atomic::{
@@ -39,7 +38,7 @@ pub enum Alloc {
 }
 
 impl Alloc {
-    /// The flags for it, to be used in its [`scope`](Alloc::scope).
+    /// The flags for it, to be used [`within`](Alloc::within).
     pub(crate) fn flags(self) -> Flags {
         match self {
             Self::Wait | Self::NoIo => GFP_KERNEL,
@@ -47,43 +46,38 @@ impl Alloc {
         }
     }
 
-    /// To be kept while memory is allocated; C code that does so by itself follows it, too.
-    pub(crate) fn scope(self) -> Scope {
-        // SAFETY: it changes a flag of this task, which `drop` puts back.
+    /// Does `f`, in which memory is allocated; C code that does so by itself follows it, too.
+    #[inline(always)]
+    pub(crate) fn within<R>(self, f: impl FnOnce() -> R) -> R {
+        // SAFETY: It changes a flag of the current task.
         let flags = (self == Self::NoIo).then(|| unsafe { helpers::memalloc_noio_save() });
-        Scope(flags, PhantomData)
-    }
-}
-
-/// While it lives, what this task allocates does not wait for I/O, or not for filesystems, if it is for that.
-///
-/// # Invariants
-///
-/// The flags are those to be restored. It stays with the task that made it.
-pub struct Scope(Option<u32>, PhantomData<*mut ()>);
-
-impl Scope {
-    /// Nothing that this task allocates from now on waits for I/O, or for a filesystem.
-    pub fn no_io() -> Self {
-        Alloc::NoIo.scope()
-    }
-
-    /// Nothing that this task allocates from now on makes a filesystem free memory, which may wait for a locked
-    /// folio (of an inode that is evicted, for one).
-    pub fn no_fs() -> Self {
-        // SAFETY: it changes a flag of this task, which `drop` puts back.
-        let flags = unsafe { helpers::memalloc_nofs_save() };
-        Self(Some(flags), PhantomData)
-    }
-}
-
-impl Drop for Scope {
-    fn drop(&mut self) {
-        if let Some(flags) = self.0 {
-            // SAFETY: by the invariants of the type.
+        let result = f();
+        if let Some(flags) = flags {
+            // SAFETY: The task is the same, `flags` are those that it had, and other changes were
+            // undone in `f`, as all are made by functions like this one.
             unsafe { helpers::memalloc_flags_restore(flags) };
         }
+        result
     }
+}
+
+/// Does `f`, in which nothing that this task allocates waits for I/O, or for a filesystem.
+#[inline(always)] // So that `f` is no function of its own.
+pub fn no_io<R>(f: impl FnOnce() -> R) -> R {
+    Alloc::NoIo.within(f)
+}
+
+/// Does `f`, in which nothing that this task allocates makes a filesystem free memory, which may wait
+/// for a locked folio (of an inode that is evicted, for one).
+#[inline(always)] // So that `f` is no function of its own.
+pub fn no_fs<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: It changes a flag of the current task.
+    let flags = unsafe { helpers::memalloc_nofs_save() };
+    let result = f();
+    // SAFETY: The task is the same, `flags` are those that it had, and other changes were undone in
+    // `f`, as all are made by functions like this one.
+    unsafe { helpers::memalloc_flags_restore(flags) };
+    result
 }
 
 /// A page of memory, freed with its owner. What it holds at first is undefined.
@@ -103,15 +97,15 @@ unsafe impl Sync for Page {}
 impl Page {
     /// A page, or `ENOMEM`. May sleep, but for [`Alloc::BestEffort`].
     pub fn new(alloc: Alloc) -> Result<Self> {
-        let _scope = alloc.scope();
-        Self::with_flags(match alloc {
+        let gfp = match alloc {
             Alloc::Wait | Alloc::NoIo => bindings::VFS_GFP_KERNEL,
             Alloc::BestEffort => bindings::VFS_GFP_BEST_EFFORT,
-        })
+        };
+        alloc.within(|| Self::with_flags(gfp))
     }
 
     fn with_flags(gfp: bindings::gfp_t) -> Result<Self> {
-        // SAFETY: always safe, where it may sleep if it is told so.
+        // SAFETY: Allocating has no precondition but that it may sleep, where the flags say so.
         let page = NonNull::new(unsafe { bindings::alloc_pages(gfp, 0) }).ok_or(ENOMEM)?;
         // SAFETY: the page is new and ours.
         unsafe { private(page).write(0) };

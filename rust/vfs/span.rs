@@ -35,8 +35,7 @@ pub(crate) type PageList = Few<Slot, 8>;
 /// `len` places without a page. `ENOMEM`.
 #[inline]
 pub(crate) fn places(len: usize, alloc: Alloc) -> Result<PageList> {
-    let _scope = alloc.scope();
-    Ok(PageList::filled_with(len, alloc.flags(), || None)?)
+    Ok(alloc.within(|| PageList::filled_with(len, alloc.flags(), || None))?)
 }
 
 /// The address of a page's first byte.

@@ -27,9 +27,9 @@ use vfs::{
         Request, //
     },
     page::{
+        self,
         Alloc,
-        Pool,
-        Scope, //
+        Pool, //
     }, //
 };
 
@@ -65,7 +65,17 @@ impl Shared {
         who: usize,
     ) -> Result {
         // Reclaim may wait for folios that this is to end.
-        let _scope = Scope::no_io();
+        page::no_io(|| self.decode_within(pcluster, read, pool, who))
+    }
+
+    #[inline]
+    fn decode_within(
+        &self,
+        pcluster: Arc<Pcluster>,
+        read: Result,
+        pool: &mut Pool,
+        who: usize,
+    ) -> Result {
         let mut state = pcluster.state.lock();
         let mut wanted = core::mem::take(&mut state.wanted);
         let read = state.failed.map_or(read, Err);

@@ -63,8 +63,8 @@ use vfs::{
     inode::Inode,
     meta::MetaReader,
     page::{
-        Pool,
-        Scope, //
+        self,
+        Pool, //
     },
     readahead::Readahead, //
 };
@@ -77,27 +77,9 @@ impl Operations for Decoded {
 
     fn read_folio(inode: &Inode<Erofs>, folio: LockedFolio) -> Result {
         trace::read_folio(inode, || folio.range(), false);
-        // With the chain open, folios of others are this reader's to end, and reclaim may wait for one. Of a
-        // readahead the page cache sees to it.
-        let _scope = Scope::no_fs();
-        let index = folio.pos() >> PAGE_SHIFT;
-        let range = folio.range();
-        let mut reader = Reader::new(inode, shared(inode)?, range.start, false);
-        reader.read_behind(range.end - 1, None);
-        reader.asked = true;
-        let scanned = reader.scan(folio);
-        reader.asked = false;
-        reader.read_before();
-        reader.finish(Way::of_read(inode.super_block().data()));
-        // What was claimed before a map turned out to be wrong may fail, too; that is told.
-        let result = reader.result.and(scanned);
-        if let Err(e) = result {
-            if e != EINTR {
-                let (sb, nid) = (inode.super_block(), inode.data().nid.0);
-                vfs::err!(sb, "read error {} @ {index} of nid {nid}", e.to_errno());
-            }
-        }
-        result
+        // With the chain open, folios of others are this reader's to end, and reclaim may wait for
+        // one. Of a readahead the page cache sees to it.
+        page::no_fs(|| read_folio(inode, folio))
     }
 
     fn readahead(inode: &Inode<Erofs>, mut folios: Readahead<'_>) {
@@ -144,6 +126,28 @@ impl Operations for Decoded {
         let way = Way::of_readahead(inode.super_block().data(), len);
         reader.finish(way);
     }
+}
+
+#[inline]
+fn read_folio(inode: &Inode<Erofs>, folio: LockedFolio) -> Result {
+    let index = folio.pos() >> PAGE_SHIFT;
+    let range = folio.range();
+    let mut reader = Reader::new(inode, shared(inode)?, range.start, false);
+    reader.read_behind(range.end - 1, None);
+    reader.asked = true;
+    let scanned = reader.scan(folio);
+    reader.asked = false;
+    reader.read_before();
+    reader.finish(Way::of_read(inode.super_block().data()));
+    // What was claimed before a map turned out to be wrong may fail, too; that is told.
+    let result = reader.result.and(scanned);
+    if let Err(e) = result {
+        if e != EINTR {
+            let (sb, nid) = (inode.super_block(), inode.data().nid.0);
+            vfs::err!(sb, "read error {} @ {index} of nid {nid}", e.to_errno());
+        }
+    }
+    result
 }
 
 /// What the compressed files of the mount have in common. `EUCLEAN` if there can be none.

@@ -36,11 +36,10 @@ impl context::Context for Context {
         if !AVAILABLE {
             return Err(EOPNOTSUPP);
         }
-        let _scope = alloc.scope();
-        // SAFETY: always safe; it refuses sizes that it does not like.
-        let state = unsafe {
-            bindings::xz_dec_microlzma_alloc(bindings::xz_mode_XZ_SINGLE, dict.try_into()?)
-        };
+        let dict = dict.try_into()?;
+        let mode = bindings::xz_mode_XZ_SINGLE;
+        // SAFETY: It only allocates, and refuses sizes that it does not like.
+        let state = alloc.within(|| unsafe { bindings::xz_dec_microlzma_alloc(mode, dict) });
         // INVARIANT: it is new.
         Ok(Self(NonNull::new(state).ok_or(ENOMEM)?))
     }
