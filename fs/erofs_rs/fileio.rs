@@ -21,10 +21,7 @@ use kernel::{
 };
 use vfs::{
     address_space::Operations,
-    bio::{
-        Bio,
-        EndRead, //
-    },
+    bio::Bio,
     folio::{
         FolioPart,
         LockedFolio, //
@@ -73,7 +70,7 @@ struct Reader<'a> {
     /// Where the last part was.
     extent: Option<Extent>,
     /// What was not submitted yet, and the device it is for.
-    pending: Option<(DeviceId, Bio<'a, EndRead>)>,
+    pending: Option<(DeviceId, Bio<'a>)>,
 }
 
 impl<'a> Reader<'a> {
@@ -152,7 +149,7 @@ impl<'a> Reader<'a> {
         }
         self.submit();
         let target = self.inode.super_block().target(device).ok_or(EIO)?;
-        let mut bio = Bio::new(target, pos, SEGMENTS, ())?;
+        let mut bio = Bio::new(target, pos, SEGMENTS)?;
         bio.add(part).map_err(|_| EIO)?;
         self.pending = Some((device, bio));
         Ok(())

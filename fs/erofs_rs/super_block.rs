@@ -60,6 +60,7 @@ use vfs::{
     },
     log::Named,
     meta::MetaReader,
+    registrar::Registrar,
     registration::Backing,
     super_block::{
         NewSuperBlock,
@@ -195,8 +196,8 @@ impl FileSystem for Erofs {
     type InodeData = InodeInfo;
     type Global = z::Global;
 
-    fn new_global() -> Result<z::Global> {
-        z::Global::new()
+    fn new_global(registrar: &mut Registrar) -> Result<z::Global> {
+        z::Global::new(registrar)
     }
 
     fn new_context() -> Result<Options> {

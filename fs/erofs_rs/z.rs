@@ -51,54 +51,21 @@ use kernel::{
 use vfs::{
     codec::Contexts,
     log::Names,
-    lru::{
-        Lru,
-        Reclaimer, //
-    },
-    shrinker::{
-        Shrink,
-        Shrinker, //
-    },
+    lru::Lru,
+    registrar::Registrar,
+    shrinker::Shrink,
     super_block::NewSuperBlock,
     workqueue::{
         Priority,
-        Queue, //
+        Queues, //
     }, //
 };
 
 /// What all mounts share: memory for decoding, compressed data that is kept, and workers.
 pub(crate) struct Global {
-    kept: Reclaimer<Pcluster>,
+    kept: Arc<Lru<Pcluster>>,
     contexts: Arc<Contexts>,
-    workers: Arc<Workers>,
-    _reclaim: Shrinker<ReclaimContexts>,
-}
-
-/// Who decodes in the background.
-struct Workers {
-    /// What was read by a device.
-    urgent: Queue,
-    /// What was read by a task, such as that of a loop device, or of dm-verity: as soon as that one
-    /// would do it. A reader of the first pclusters gets to join the last ones, which it would have
-    /// decoded once more.
-    usual: Queue,
-}
-
-impl Workers {
-    fn new() -> Result<Self> {
-        Ok(Self {
-            urgent: Queue::new(c"erofs_rs", Priority::High)?,
-            usual: Queue::new(c"erofs_rs-usual", Priority::Normal)?,
-        })
-    }
-
-    /// For who says that something was read.
-    fn here(&self) -> &Queue {
-        match vfs::task::is_preemptible() {
-            true => &self.usual,
-            false => &self.urgent,
-        }
-    }
+    workers: Queues,
 }
 
 /// What memory reclaim asks of decoders.
@@ -115,22 +82,21 @@ impl Shrink for ReclaimContexts {
 }
 
 impl Global {
-    pub(crate) fn new() -> Result<Self> {
+    pub(crate) fn new(registrar: &mut Registrar) -> Result<Self> {
         let contexts = Contexts::new()?;
+        registrar.shrinker(c"erofs_rs-codecs", ReclaimContexts(contexts.clone()))?;
         Ok(Self {
-            kept: Lru::new(c"erofs_rs-kept")?,
-            _reclaim: Shrinker::new(c"erofs_rs-codecs", ReclaimContexts(contexts.clone()))?,
+            kept: registrar.lru(c"erofs_rs-kept")?,
             contexts,
-            workers: Arc::new(Workers::new()?, GFP_KERNEL)?,
+            workers: Queues {
+                // What was read by a device.
+                interrupt: registrar.queue(c"erofs_rs", Priority::High)?,
+                // What was read by a task, such as that of a loop device, or of dm-verity: as soon
+                // as that one would do it. A reader of the first pclusters gets to join the last
+                // ones, which it would have decoded once more.
+                task: registrar.queue(c"erofs_rs-usual", Priority::Normal)?,
+            },
         })
-    }
-}
-
-impl Drop for Global {
-    fn drop(&mut self) {
-        // A job that has ended all folios of its mount may still hold on to its queue.
-        self.workers.urgent.drain();
-        self.workers.usual.drain();
     }
 }
 
@@ -140,7 +106,7 @@ pub(crate) struct Shared {
     pub(crate) stats: Stats,
     table: Arc<Table>,
     decoders: Decoders,
-    workers: Arc<Workers>,
+    workers: Queues,
     names: Names,
     /// Block size of the image, in bytes.
     block: u32,
@@ -174,9 +140,9 @@ impl Mounted {
         let shared = Arc::new(
             Shared {
                 stats: Stats::new(),
-                table: Table::new((*global.kept).clone())?,
+                table: Table::new(global.kept.clone())?,
                 decoders: Decoders::read(sb, format, &global.contexts)?,
-                workers: global.workers.clone(),
+                workers: global.workers,
                 names: Names::of(sb)?,
                 block: format.block.size(),
             },

@@ -2,8 +2,8 @@
 
 //! Reads of one contiguous range of a device or file, into parts of folios.
 //!
-//! A [`Bio`] owns what it reads into, and the private data that its [`Completion`] gets back:
-//! exactly once, whether it was read, failed, or never submitted.
+//! A [`Bio`] owns what it reads into, and ends that exactly once, whether it was read, failed, or
+//! never submitted.
 //!
 //! C headers: [`include/linux/bio.h`](srctree/include/linux/bio.h)
 
@@ -19,7 +19,6 @@ use crate::{
     folio::FolioPart, //
 };
 use core::{
-    marker::PhantomData,
     mem::ManuallyDrop,
     ptr::NonNull, //
 };
@@ -39,25 +38,6 @@ pub enum Target<'a> {
     Device(BlockDevice<'a>),
     /// A file, which is read with its opener's credentials.
     File(&'a BackingFile),
-}
-
-/// What happens when a read is over.
-pub trait Completion: 'static {
-    /// What a bio carries for it.
-    type Data: ForeignOwnable + Send + 'static;
-
-    /// Called once for each bio. `parts` are what was to be read, good only if `result` is; those
-    /// that are not taken end with `result`. Any context, interrupts too: may not sleep.
-    fn complete(data: Self::Data, result: Result, parts: Parts<'_>);
-}
-
-/// The completion that only ends the folios.
-pub struct EndRead;
-
-impl Completion for EndRead {
-    type Data = ();
-
-    fn complete((): (), _result: Result, _parts: Parts<'_>) {}
 }
 
 /// A bio that was not submitted yet, without a type for what it is for. Its owner ends it.
@@ -171,35 +151,32 @@ impl<'a> Unsent<'a> {
     }
 }
 
-/// A read that was not submitted yet. Dropping it completes it with `EIO`.
+/// A read that was not submitted yet. Dropping it ends what it was to read into with `EIO`.
 ///
 /// # Invariants
 ///
-/// Its `bi_private` is a `C::Data`, its segments are parts of folios that were moved into it, and
-/// `last` is the folio of the last one.
-pub struct Bio<'a, C: Completion> {
+/// Its segments are parts of folios that were moved into it, and `last` is the folio of the last one.
+pub struct Bio<'a> {
     bio: Unsent<'a>,
     last: *mut bindings::folio,
-    _p: PhantomData<C>,
 }
 
-impl<'a, C: Completion> Bio<'a, C> {
+impl<'a> Bio<'a> {
     /// The most segments that there can be.
     pub const MAX_SEGMENTS: usize = bindings::BIO_MAX_VECS as usize;
 
     /// Makes a read from byte `pos` of `target` on, for up to `segments` pieces of contiguous
-    /// memory. `EINVAL` if `pos` is not at a sector of a device; `data` is dropped then. May sleep.
+    /// memory. `EINVAL` if `pos` is not at a sector of a device. May sleep.
     ///
     /// Submit a bio before making the next: the reserve that makes this work when there is no
     /// memory has but few.
-    pub fn new(target: Target<'a>, pos: u64, segments: usize, data: C::Data) -> Result<Self> {
-        // SAFETY: the end takes such a bio.
-        let bio = unsafe { Unsent::new(target, pos, segments, end_io::<C>, data)? };
-        // INVARIANT: as just set; there is no segment yet.
+    pub fn new(target: Target<'a>, pos: u64, segments: usize) -> Result<Self> {
+        // SAFETY: `end_io` takes a bio of a `Bio`, and does not look at `bi_private`.
+        let bio = unsafe { Unsent::new(target, pos, segments, end_io, ())? };
+        // INVARIANT: There is no segment yet.
         Ok(Self {
             bio,
             last: core::ptr::null_mut(),
-            _p: PhantomData,
         })
     }
 
@@ -216,7 +193,7 @@ impl<'a, C: Completion> Bio<'a, C> {
         }
         let bio = self.bio.as_ptr();
         let (folio, range) = part.as_raw();
-        // SAFETY: the bio is ours, and the range is within the folio.
+        // SAFETY: The bio is ours, and the range is within the folio.
         let (before, added, after) = unsafe {
             (
                 (*bio).bi_vcnt,
@@ -228,12 +205,12 @@ impl<'a, C: Completion> Bio<'a, C> {
             return Err(part);
         }
         if before == after && self.last == folio {
-            // SAFETY: it lengthened the last segment, which ends with a part of the same folio, and
-            // which [`Parts`] will give back in one piece.
+            // SAFETY: It lengthened the last segment, which ends with a part of the same folio, and
+            // which [`end_parts`] will end in one piece.
             unsafe { part.join() };
         } else {
             self.last = folio;
-            // INVARIANT: moved into the bio.
+            // INVARIANT: Moved into the bio.
             let _ = part.into_raw();
         }
         Ok(())
@@ -242,114 +219,67 @@ impl<'a, C: Completion> Bio<'a, C> {
     /// Starts the read. A read of a file is over when this returns. May sleep.
     pub fn submit(self) {
         let this = ManuallyDrop::new(self);
-        // SAFETY: the parts are writable memory of ours, and `this` is not dropped.
+        // SAFETY: The parts are writable memory of ours, and `this` is not dropped.
         unsafe { this.bio.submit() };
     }
 
-    /// Reads, and completes before it returns. May sleep.
+    /// Reads, and ends what it read into before it returns. May sleep.
     pub fn submit_and_wait(self) -> Result {
         let this = ManuallyDrop::new(self);
         let bio = this.bio.as_ptr();
         let result = match this.bio.target {
-            // SAFETY: the parts are writable memory of ours.
+            // SAFETY: The parts are writable memory of ours.
             Target::File(_) => unsafe { this.bio.read_file() },
             Target::Device(_) if this.bio.len() == 0 => Ok(()),
-            // SAFETY: the bio is ours. Waiting borrows its end and its private data, which are
-            // put back, as its end needs them.
+            // SAFETY: The bio is ours, and still so when the wait is over: waiting takes the place of
+            // its end.
             Target::Device(_) => unsafe {
-                let data = (*bio).bi_private;
                 let result = to_result(bindings::submit_bio_wait(bio));
-                (*bio).bi_private = data;
-                (*bio).bi_end_io = Some(end_io::<C>);
-                finish::<C>(bio, result);
+                end_parts(bio, result);
+                bindings::bio_put(bio);
                 return result;
             },
         };
-        // SAFETY: `this` is not dropped.
+        // SAFETY: Nothing else is done with the bio, as `this` is not dropped.
         unsafe { this.bio.end_with(result) };
         result
     }
 }
 
-impl<C: Completion> Drop for Bio<'_, C> {
+impl Drop for Bio<'_> {
     fn drop(&mut self) {
-        // SAFETY: it goes with this.
+        // SAFETY: Nothing else is done with the bio, as it goes with this.
         unsafe { self.bio.end_with(Err(EIO)) };
     }
 }
 
 /// # Safety
 ///
-/// Only to be called as `bi_end_io` of the bio of a `Bio<'_, C>`.
-unsafe extern "C" fn end_io<C: Completion>(bio: *mut bindings::bio) {
-    // SAFETY: the block layer is done with the bio, and gives it back.
+/// Only to be called as `bi_end_io` of the bio of a [`Bio`].
+unsafe extern "C" fn end_io(bio: *mut bindings::bio) {
+    // SAFETY: The block layer is done with the bio, and gives it back.
     unsafe {
         let result = to_result(bindings::blk_status_to_errno((*bio).bi_status));
-        finish::<C>(bio, result);
-    }
-}
-
-/// # Safety
-///
-/// `bio` is that of a `Bio<'_, C>`, which ends with this.
-unsafe fn finish<C: Completion>(bio: *mut bindings::bio, result: Result) {
-    // SAFETY: by the invariants of `Bio`, whose parts and data are given back here, once.
-    unsafe {
-        let data = C::Data::from_foreign((*bio).bi_private);
-        C::complete(data, result, Parts::new(bio, result));
+        end_parts(bio, result);
         bindings::bio_put(bio);
     }
 }
 
-/// The parts of folios that were read into. Those that are not taken end as the read did.
+/// Ends all parts that were moved into `bio`.
 ///
-/// # Invariants
+/// # Safety
 ///
-/// The segments of the bio from `at` on are parts that were moved into it.
-pub struct Parts<'a> {
-    bio: *mut bindings::bio,
-    at: bindings::folio_iter,
-    result: Result,
-    _p: PhantomData<&'a ()>,
-}
-
-impl Parts<'_> {
-    /// # Safety
-    ///
-    /// `bio` is that of a [`Bio`] that was read, whose parts move to the result. It outlives that.
-    unsafe fn new(bio: *mut bindings::bio, result: Result) -> Self {
-        let mut at = bindings::folio_iter::default();
-        // SAFETY: the bio is live, and its parts are still locked.
-        unsafe { helpers::bio_first_folio(&mut at, bio, 0) };
-        Self {
-            bio,
-            at,
-            result,
-            _p: PhantomData,
-        }
-    }
-}
-
-impl Iterator for Parts<'_> {
-    type Item = FolioPart;
-
-    fn next(&mut self) -> Option<FolioPart> {
-        let folio = NonNull::new(self.at.folio)?;
-        let range = self.at.offset..self.at.offset + self.at.length;
-        // SAFETY: a part in the bio, which moves to the caller as the iterator moves on to the next,
-        // whose folio is still locked.
-        unsafe {
-            helpers::bio_next_folio(&mut self.at, self.bio);
-            Some(FolioPart::from_raw(folio, range))
-        }
-    }
-}
-
-impl Drop for Parts<'_> {
-    fn drop(&mut self) {
-        let result = self.result;
-        for part in self {
-            part.end(result);
+/// `bio` is that of a [`Bio`], whose parts were not ended yet.
+unsafe fn end_parts(bio: *mut bindings::bio, result: Result) {
+    let mut at = bindings::folio_iter::default();
+    // SAFETY: The bio is live until the caller puts it. Each segment is a part that was moved into it
+    // (`Bio::add`), whose folio is locked until the part ends; so the iterator moves on before that.
+    unsafe {
+        helpers::bio_first_folio(&mut at, bio, 0);
+        while let Some(folio) = NonNull::new(at.folio) {
+            let range = at.offset..at.offset + at.length;
+            helpers::bio_next_folio(&mut at, bio);
+            FolioPart::from_raw(folio, range).end(result);
         }
     }
 }

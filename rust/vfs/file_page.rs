@@ -9,57 +9,14 @@
 
 use crate::{
     bindings,
-    folio::PageHold, //
-};
-use core::{
-    ptr::NonNull,
-    sync::atomic::{
-        AtomicUsize,
-        Ordering, //
+    folio::PageHold,
+    reads::{
+        Batch,
+        Underway, //
     }, //
 };
-use kernel::{
-    prelude::*,
-    sync::Arc, //
-};
-
-/// Reads that are waited for together.
-#[derive(Clone)]
-pub struct Batch(Arc<AtomicUsize>);
-
-impl Batch {
-    /// One of which no read is under way. `ENOMEM`. May sleep.
-    pub fn new() -> Result<Self> {
-        Ok(Self(Arc::new(AtomicUsize::new(0), GFP_KERNEL)?))
-    }
-
-    /// Whether no read is under way.
-    pub fn is_over(&self) -> bool {
-        // Acquire: what was read is seen by who looks at it after this.
-        self.0.load(Ordering::Acquire) == 0
-    }
-
-    /// Counts a read until the result is dropped.
-    pub(crate) fn begin(&self) -> Underway {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Underway(self.clone())
-    }
-}
-
-/// A read of a [`Batch`] that is not over. May be dropped in any context.
-pub(crate) struct Underway(Batch);
-
-impl Underway {
-    pub(crate) fn batch(&self) -> &Batch {
-        &self.0
-    }
-}
-
-impl Drop for Underway {
-    fn drop(&mut self) {
-        self.0 .0.fetch_sub(1, Ordering::Release);
-    }
-}
+use core::ptr::NonNull;
+use kernel::prelude::*;
 
 /// A page of a locked folio, to be read into. It gives no access to the bytes; while it is there the folio stays
 /// locked, even if all its parts have ended. May be dropped in any context.
@@ -95,7 +52,7 @@ impl FilePage {
     /// dropped before the read is over.
     pub(crate) fn lend(&mut self, read: &Underway) -> Result<PageHold> {
         let batch = read.batch();
-        let same = matches!(&self.batch, Some(b) if Arc::ptr_eq(&b.0, &batch.0));
+        let same = matches!(&self.batch, Some(b) if b.is_same(batch));
         if !same && self.is_lent() {
             return Err(EBUSY);
         }

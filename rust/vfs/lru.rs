@@ -71,7 +71,7 @@ const MIN_SCAN: usize = 32;
 /// this it gives [`MIN_SCAN`] pages from the first pass on.
 pub(crate) const FLOOR: usize = (MIN_SCAN / 4) << 12;
 
-/// The lists of all objects of a type.
+/// The lists of all objects of a type ([`Registrar::lru`](crate::registrar::Registrar::lru)).
 ///
 /// # Invariants
 ///
@@ -159,7 +159,7 @@ unsafe impl<T: Reclaim> Send for Link<T> {}
 unsafe impl<T: Reclaim> Sync for Link<T> {}
 
 /// Asks for memory as long as it is there.
-pub struct Reclaimer<T: Reclaim> {
+pub(crate) struct Reclaimer<T: Reclaim> {
     shrinker: Raw,
     lru: Arc<Lru<T>>,
 }
@@ -178,7 +178,7 @@ impl<T: Reclaim> Lru<T> {
     /// # Context
     ///
     /// May sleep.
-    pub fn new(name: &'static CStr) -> Result<Reclaimer<T>> {
+    pub(crate) fn new(name: &'static CStr) -> Result<Reclaimer<T>> {
         let flags = bindings::VFS_SHRINKER_MEMCG_AWARE | bindings::VFS_SHRINKER_NUMA_AWARE;
         let shrinker = Raw::new(name, flags)?;
         let number = shrinker.as_ptr();

@@ -17,16 +17,15 @@ use crate::{
         Unsent, //
     },
     few::Few,
-    file_page::{
-        Batch,
-        FilePage,
-        Underway, //
-    },
+    file_page::FilePage,
     folio::PageHold,
-    page::PageRef, //
+    page::PageRef,
+    reads::{
+        Reads,
+        Underway, //
+    }, //
 };
 use core::{
-    marker::PhantomData,
     mem::ManuallyDrop,
     ops::Range,
     ptr::NonNull, //
@@ -37,16 +36,6 @@ use kernel::{
     prelude::*,
     types::ForeignOwnable, //
 };
-
-/// What happens when a read is over.
-pub trait PageCompletion: 'static {
-    /// What a bio carries for it.
-    type Data: Send + 'static;
-
-    /// Called once for each bio, whether it was read, failed, or never submitted. Any context,
-    /// interrupts too: may not sleep.
-    fn complete(data: Self::Data, result: Result);
-}
 
 /// A page to be read into.
 pub enum Lent<'a> {
@@ -74,72 +63,58 @@ impl Held {
 // A list of them is freed where a bio ends, in any context: it is never in more than one piece of memory.
 const _: () = assert!(size_of::<Held>() * bindings::BIO_MAX_VECS as usize <= PAGE_SIZE);
 
-/// What a bio carries: its pages, that it is under way, and the data for its end.
-struct Load<C: PageCompletion> {
+/// What a bio carries: its pages, the numbers of what it reads, and that it is under way.
+struct Load {
     pages: Few<Held, 4>,
+    numbers: Range<u32>,
     underway: Underway,
-    data: C::Data,
 }
 
-/// A read that was not submitted yet. Dropping it completes it with `EIO`.
+/// A read that was not submitted yet. Dropping it ends it with `EIO`.
 ///
 /// # Invariants
 ///
 /// Its `bi_private` is a boxed [`Load`], which has all the pages of its segments.
-pub struct PageBio<'a, C: PageCompletion> {
-    bio: Unsent<'a>,
-    _p: PhantomData<C>,
-}
+pub struct PageBio<'a>(Unsent<'a>);
 
-impl<'a, C: PageCompletion> PageBio<'a, C> {
-    /// Makes a read of `batch`, from byte `pos` of `target` on, for up to `pages` pages. `EINVAL` if `pos` is
-    /// not at a sector of a device, `ENOMEM`; `data` is dropped then. May sleep.
+impl<'a> PageBio<'a> {
+    /// Makes one of `reads`, from byte `pos` of `target` on, for up to `pages` pages. `EINVAL` if
+    /// `pos` is not at a sector of a device, `ENOMEM`. May sleep.
     ///
     /// Submit a bio before making the next: the reserve that makes this work when there is no
     /// memory has but few.
-    pub fn new(
-        target: Target<'a>,
-        pos: u64,
-        pages: usize,
-        batch: &Batch,
-        data: C::Data,
-    ) -> Result<Self> {
+    pub fn new(target: Target<'a>, pos: u64, pages: usize, reads: &Reads) -> Result<Self> {
         let pages = pages.clamp(1, bindings::BIO_MAX_VECS as usize);
-        let load = Load::<C> {
+        let load = Load {
             pages: Few::with_capacity(pages, GFP_KERNEL)?,
-            underway: batch.begin(),
-            data,
+            numbers: u32::MAX..0,
+            underway: reads.begin(),
         };
         let load = KBox::new(load, GFP_KERNEL)?;
-        // SAFETY: the end takes such a bio.
-        let bio = unsafe { Unsent::new(target, pos, pages, end_io::<C>, load)? };
-        // INVARIANT: as just set; there is no segment yet.
-        Ok(Self {
-            bio,
-            _p: PhantomData,
-        })
+        // SAFETY: `end_io` takes a bio whose `bi_private` is a boxed `Load`.
+        let bio = unsafe { Unsent::new(target, pos, pages, end_io, load)? };
+        // INVARIANT: As just set; there is no segment yet.
+        Ok(Self(bio))
     }
 
     /// Position behind the last byte that it reads so far.
     pub fn end(&self) -> u64 {
-        self.bio.end()
+        self.0.end()
     }
 
-    fn load(&mut self) -> &mut Load<C> {
-        // SAFETY: by the invariants; nobody else has the load before the bio is submitted.
-        unsafe { &mut *(*self.bio.as_ptr()).bi_private.cast::<Load<C>>() }
+    fn load(&mut self) -> &mut Load {
+        // SAFETY: By the invariants `bi_private` is a boxed load, which nobody else has before the
+        // bio is submitted.
+        unsafe { &mut *(*self.0.as_ptr()).bi_private.cast::<Load>() }
     }
 
-    /// What its end will be given.
-    pub fn data(&mut self) -> &mut C::Data {
-        &mut self.load().data
-    }
-
-    /// Adds `range` of `page` to the end. `EINVAL` if there is no room for it, or if the range is not
-    /// within the page, or not of whole sectors of a device; `EBUSY` if a read of another batch may
-    /// still write to it.
-    pub fn add(&mut self, page: Lent<'_>, range: Range<usize>) -> Result {
-        if range.start >= range.end || range.end > PAGE_SIZE || !self.bio.takes(range.len()) {
+    /// Adds `range` of `page` to the end, as part of what has this `number` ([`Batch::failed`]).
+    /// `EINVAL` if there is no room for it, or if the range is not within the page, or not of whole
+    /// sectors of a device; `EBUSY` if a read of another batch may still write to it.
+    ///
+    /// [`Batch::failed`]: crate::reads::Batch::failed
+    pub fn add(&mut self, page: Lent<'_>, range: Range<usize>, number: u32) -> Result {
+        if range.start >= range.end || range.end > PAGE_SIZE || !self.0.takes(range.len()) {
             return Err(EINVAL);
         }
         let load = self.load();
@@ -150,10 +125,10 @@ impl<'a, C: PageCompletion> PageBio<'a, C> {
             Lent::Page(page) => Held::Page(page),
             Lent::File(page) => Held::File(page.lend(&load.underway)?),
         };
-        // SAFETY: the bio is ours, and the range is within the page.
+        // SAFETY: The bio is ours, and the range is within the page.
         let added = unsafe {
             bindings::bio_add_page(
-                self.bio.as_ptr(),
+                self.0.as_ptr(),
                 page.as_raw().as_ptr(),
                 range.len() as u32,
                 range.start as u32,
@@ -162,44 +137,50 @@ impl<'a, C: PageCompletion> PageBio<'a, C> {
         if added as usize != range.len() {
             return Err(EINVAL);
         }
-        // INVARIANT: moved into the load, which has room.
-        let _ = self.load().pages.push(page);
+        let load = self.load();
+        // INVARIANT: Moved into the load, which has room.
+        let _ = load.pages.push(page);
+        load.numbers.start = load.numbers.start.min(number);
+        load.numbers.end = load.numbers.end.max(number.saturating_add(1));
         Ok(())
     }
 
     /// Starts the read. A read of a file is over when this returns. May sleep.
     pub fn submit(self) {
         let this = ManuallyDrop::new(self);
-        // SAFETY: the load has a reference to each page, of which there are no Rust references, and goes with the end
-        // of the bio. `this` is not dropped.
-        unsafe { this.bio.submit() };
+        // SAFETY: The load has a reference to each page, of which there are no Rust references, and
+        // goes with the end of the bio. `this` is not dropped.
+        unsafe { this.0.submit() };
     }
 }
 
-impl<C: PageCompletion> Drop for PageBio<'_, C> {
+impl Drop for PageBio<'_> {
     fn drop(&mut self) {
-        // SAFETY: it goes with this.
-        unsafe { self.bio.end_with(Err(EIO)) };
+        // SAFETY: Nothing else is done with the bio, as it goes with this.
+        unsafe { self.0.end_with(Err(EIO)) };
     }
 }
 
 /// # Safety
 ///
-/// Only to be called as `bi_end_io` of the bio of a `PageBio<'_, C>`.
-unsafe extern "C" fn end_io<C: PageCompletion>(bio: *mut bindings::bio) {
-    // SAFETY: the block layer is done with the bio, and gives it back with the load that is its own.
+/// Only to be called as `bi_end_io` of the bio of a `PageBio`.
+unsafe extern "C" fn end_io(bio: *mut bindings::bio) {
+    // SAFETY: The block layer is done with the bio, and gives it back with the load that is its own.
     let (result, load) = unsafe {
         let result = to_result(bindings::blk_status_to_errno((*bio).bi_status));
-        let load = KBox::<Load<C>>::from_foreign((*bio).bi_private);
+        let load = KBox::<Load>::from_foreign((*bio).bi_private);
         bindings::bio_put(bio);
         (result, load)
     };
     let Load {
         pages,
+        numbers,
         underway,
-        data,
     } = KBox::into_inner(load);
+    if result.is_err() {
+        underway.fail(numbers);
+    }
+    // The pages go before the batch is over.
     drop(pages);
     drop(underway);
-    C::complete(data, result);
 }

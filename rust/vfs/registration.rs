@@ -20,6 +20,7 @@ use crate::{
         InodeRef,
         WithData, //
     },
+    registrar::Registrar,
     super_block::{
         NewSuperBlock,
         RemountFlags,
@@ -99,15 +100,16 @@ pub trait FileSystem: Sized + Send + Sync + 'static {
     /// Data of a superblock, there from before its first inode to after its last.
     type SbData: Send + Sync + 'static;
 
-    /// Data of an inode, there from [`crate::inode::NewInode::init`] until an RCU grace period
-    /// after the inode is gone. It is dropped in softirq context: dropping must not sleep.
+    /// Data of an inode, there from [`crate::inode::NewInode::init`] until the inode is evicted.
+    /// That may happen in memory reclaim: dropping it must not wait for whoever allocates memory.
     type InodeData: Send + Sync + 'static;
 
     /// What all its superblocks share, there while the type is registered.
     type Global: Send + Sync + 'static;
 
-    /// Makes what all superblocks share, before there can be one. May sleep.
-    fn new_global() -> Result<Self::Global>;
+    /// Makes what all superblocks share, before there can be one. `registrar` owns what the kernel
+    /// may call at any time, until after [`Self::Global`] is dropped. May sleep.
+    fn new_global(registrar: &mut Registrar) -> Result<Self::Global>;
 
     /// Options as they are when none is given. May sleep.
     fn new_context() -> Result<Self::Context>;
@@ -186,7 +188,8 @@ struct InodeCache<T>(NonNull<bindings::kmem_cache>, PhantomData<T>);
 
 impl<T: FileSystem> InodeCache<T> {
     fn new() -> Result<Self> {
-        // SAFETY: the constructor is for objects of this size and alignment.
+        // SAFETY: The constructor initialises an object of this size and alignment, and the name
+        // is a static string.
         let cache = unsafe {
             helpers::kmem_cache_create(
                 T::NAME.as_char_ptr(),
@@ -204,7 +207,8 @@ impl<T: FileSystem> InodeCache<T> {
 
 impl<T> Drop for InodeCache<T> {
     fn drop(&mut self) {
-        // SAFETY: it was made by `new`, and its owner lets it go when it has no object any more.
+        // SAFETY: The cache is ours, made by `new`. `Registration` drops it after `rcu_barrier`, when
+        // the last inode of the type was freed, so there is no object in it.
         unsafe { bindings::kmem_cache_destroy(self.0.as_ptr()) };
     }
 }
@@ -215,7 +219,7 @@ impl<T> Drop for InodeCache<T> {
 /// # Invariants
 ///
 /// `cache` and `directory` are there while `fs` is registered, and until every inode of the type
-/// has been freed.
+/// has been freed. `registrar` is dropped after `global`, which may still queue work.
 #[pin_data(PinnedDrop)]
 pub struct Registration<T: FileSystem> {
     #[pin]
@@ -223,14 +227,17 @@ pub struct Registration<T: FileSystem> {
     #[pin]
     directory: TypeDirectory<T>,
     global: T::Global,
+    registrar: Registrar,
     cache: InodeCache<T>,
     #[pin]
     _pin: PhantomPinned,
 }
 
-// SAFETY: nothing of a registration can be changed through a shared reference.
+// SAFETY: A shared reference gives access to `global`, which is `Sync`, and to pointers that are
+// only read.
 unsafe impl<T: FileSystem> Sync for Registration<T> {}
-// SAFETY: a filesystem type may be unregistered from any thread.
+// SAFETY: A filesystem type may be unregistered by any thread, as may all that is dropped with it;
+// `global` is `Send`.
 unsafe impl<T: FileSystem> Send for Registration<T> {}
 
 impl<T: FileSystem> Registration<T> {
@@ -239,12 +246,15 @@ impl<T: FileSystem> Registration<T> {
     ///
     /// # Safety
     ///
-    /// What it initializes is dropped only when no superblock of the type is left, as when `module`
-    /// is unloaded.
+    /// What it initializes is dropped only when no superblock of the type is left, and no code of
+    /// the filesystem runs after that: as when `module` is unloaded.
     pub unsafe fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             cache: InodeCache::new()?,
-            global: T::new_global()?,
+            // SAFETY: It is dropped with `self`, or here on an error: no superblock is left or was
+            // ever there, so code of the filesystem only runs where the registrar has it called.
+            registrar: unsafe { Registrar::new() },
+            global: T::new_global(registrar)?,
             directory <- TypeDirectory::new(),
             // Last: from now on there may be mounts.
             fs <- Opaque::try_ffi_init(|fs| Self::register(module, fs)),
@@ -262,7 +272,8 @@ impl<T: FileSystem> Registration<T> {
         } else {
             0
         };
-        // SAFETY: the place is that of a field of a pinned `Registration`, which unregisters it.
+        // SAFETY: The place is that of a field of a pinned `Registration`, which unregisters the
+        // type before the memory goes. The name is a static string.
         to_result(unsafe {
             fs.write(bindings::file_system_type {
                 name: T::NAME.as_char_ptr(),
@@ -282,8 +293,9 @@ impl<T: FileSystem> Registration<T> {
     ///
     /// `sb` is, for `'a`, a live superblock of a type registered by `Registration<T>`.
     unsafe fn of<'a>(sb: *mut bindings::super_block) -> &'a Self {
-        // SAFETY: by the contract, `s_type` is the `fs` field of a pinned `Registration<T>`, which
-        // lives as long as any superblock of it: the module is pinned by the mount.
+        // SAFETY: `s_type` of a superblock of the type is the `fs` field of a pinned
+        // `Registration<T>`, which lives as long as any superblock of it: the mount has a reference
+        // to the module.
         unsafe { &*kernel::container_of!(Opaque::cast_from((*sb).s_type), Self, fs) }
     }
 
@@ -298,7 +310,7 @@ impl<T: FileSystem> Registration<T> {
     ///
     /// `sb` is a live superblock of a type registered by `Registration<T>`.
     pub(crate) unsafe fn cache_of(sb: *mut bindings::super_block) -> *mut bindings::kmem_cache {
-        // SAFETY: the contract is the same.
+        // SAFETY: The caller has a live superblock of the type, which `of` asks for.
         unsafe { Self::of(sb) }.cache.0.as_ptr()
     }
 
@@ -308,13 +320,13 @@ impl<T: FileSystem> Registration<T> {
     ///
     /// `sb` is, for `'a`, a live superblock of a type registered by `Registration<T>`.
     pub(crate) unsafe fn global_of<'a>(sb: *mut bindings::super_block) -> &'a T::Global {
-        // SAFETY: the contract is the same.
+        // SAFETY: The caller has a superblock of the type that is live for `'a`, as `of` asks for.
         &unsafe { Self::of(sb) }.global
     }
 
     /// The sysfs directory of the type of `sb`.
     pub(crate) fn directory_of(sb: &SuperBlock<T>) -> &TypeDirectory<T> {
-        // SAFETY: it is a live superblock of type `T`.
+        // SAFETY: A borrowed `SuperBlock<T>` is a live superblock of the type.
         &unsafe { Self::of(sb.as_ptr()) }.directory
     }
 }
@@ -322,9 +334,9 @@ impl<T: FileSystem> Registration<T> {
 #[pinned_drop]
 impl<T: FileSystem> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: `fs` was registered by `new`, whose contract is that no superblock of the type is
-        // left. Inodes are freed by RCU callbacks, which the barrier waits for
-        // before the cache goes, with the other fields.
+        // SAFETY: `fs` was registered by `new`, whose caller drops this when no superblock of the
+        // type is left. Inodes are freed by RCU callbacks, which the barrier waits for before the
+        // cache goes, with the other fields.
         unsafe {
             bindings::unregister_filesystem(self.fs.get());
             bindings::rcu_barrier();
@@ -333,33 +345,50 @@ impl<T: FileSystem> PinnedDrop for Registration<T> {
 }
 
 /// A module that is one filesystem type: registered when it is loaded, gone when it is unloaded.
+/// To be invoked once, in the root of the crate, with a type that can be named there.
 ///
 /// The arguments are those of [`module!`](kernel::macros::module), where `type` is the
 /// [`FileSystem`].
+///
+/// # Soundness
+///
+/// What this expands to has `unsafe` in it, as what `module!` expands to does, and the compiler's
+/// `unsafe_code` lint says nothing of what macros of other crates expand to. The block takes no
+/// expression of the caller's. What it promises is kept by privacy: the type that has the
+/// [`Registration`] is private to a module of its own, in which there is nothing but this expansion.
+/// So no code of the crate can name it, initialise another one, or drop it; `module!` does both, in
+/// its `init` and `exit` functions, which only the kernel calls.
 #[macro_export]
 macro_rules! module_filesystem {
     (type: $type:ty, $($rest:tt)*) => {
-        #[::kernel::prelude::pin_data]
-        struct FileSystemModule {
-            #[pin]
-            _registration: $crate::registration::Registration<$type>,
-        }
+        mod __module_filesystem {
+            use super::*;
 
-        impl ::kernel::InPlaceModule for FileSystemModule {
-            fn init(
-                module: &'static ::kernel::ThisModule,
-            ) -> impl ::pin_init::PinInit<Self, ::kernel::error::Error> {
-                ::kernel::try_pin_init!(Self {
-                    // SAFETY: the module's own struct is dropped by its exit function. Each
-                    // superblock holds a reference to the module, so none is left then.
-                    _registration <- unsafe { $crate::registration::Registration::new(module) },
-                })
+            #[::kernel::prelude::pin_data]
+            struct FileSystemModule {
+                #[pin]
+                _registration: $crate::registration::Registration<$type>,
             }
-        }
 
-        ::kernel::prelude::module! {
-            type: FileSystemModule,
-            $($rest)*
+            impl ::kernel::InPlaceModule for FileSystemModule {
+                fn init(
+                    module: &'static ::kernel::ThisModule,
+                ) -> impl ::pin_init::PinInit<Self, ::kernel::error::Error> {
+                    ::kernel::try_pin_init!(Self {
+                        // SAFETY: The only value of this type is the one of `module!`, which is
+                        // dropped by the exit function. Each superblock holds a reference to the
+                        // module, so none is left then, and no code of the module runs after that.
+                        _registration <- unsafe {
+                            $crate::registration::Registration::new(module)
+                        },
+                    })
+                }
+            }
+
+            ::kernel::prelude::module! {
+                type: FileSystemModule,
+                $($rest)*
+            }
         }
     };
 }

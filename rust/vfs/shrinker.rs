@@ -2,9 +2,10 @@
 
 //! Giving memory back when the kernel asks for it.
 //!
-//! [`Shrinker`] is for memory that belongs to nobody in particular. What a task reads belongs to its
-//! memory cgroup: see [`Lru`].
+//! A shrinker ([`Registrar::shrinker`]) is for memory that belongs to nobody in particular. What a
+//! task reads belongs to its memory cgroup: see [`Lru`].
 //!
+//! [`Registrar::shrinker`]: crate::registrar::Registrar::shrinker
 //! [`Lru`]: crate::lru::Lru
 //!
 //! C headers: [`include/linux/shrinker.h`](srctree/include/linux/shrinker.h)
@@ -101,11 +102,11 @@ const BATCH: usize = 16;
 ///
 /// # Invariants
 ///
-/// `data` is a box of ours. `raw` has the callbacks for `T`, and `data` as its private data; it is
+/// `_data` is a box of ours. `_raw` has the callbacks for `T`, and the box as its private data; it is
 /// dropped first.
-pub struct Shrinker<T: Shrink> {
+pub(crate) struct Shrinker<T: Shrink> {
     _raw: Raw,
-    data: Boxed<T>,
+    _data: Boxed<T>,
 }
 
 /// A box that others look into.
@@ -134,14 +135,17 @@ impl<T: Shrink> Shrinker<T> {
     /// # Context
     ///
     /// May sleep.
-    pub fn new(name: &CStr, data: T) -> Result<Self> {
+    pub(crate) fn new(name: &CStr, data: T) -> Result<Self> {
         let data = NonNull::from(KBox::leak(KBox::new(data, GFP_KERNEL)?));
         let data = Boxed(data, PhantomData);
         let mut raw = Raw::new(name, 0)?;
         // SAFETY: It is new; the callbacks take a `T`, which goes after the shrinker.
         unsafe { raw.register(count::<T>, scan::<T>, 0, BATCH, data.0.as_ptr().cast()) };
         // INVARIANT: As just set; fields are dropped in this order.
-        Ok(Self { _raw: raw, data })
+        Ok(Self {
+            _raw: raw,
+            _data: data,
+        })
     }
 }
 
@@ -150,15 +154,6 @@ impl<T: Shrink> Shrinker<T> {
     /// For tests, which call it as the kernel does.
     pub(crate) fn as_raw(&self) -> *mut bindings::shrinker {
         self._raw.as_ptr()
-    }
-}
-
-impl<T: Shrink> core::ops::Deref for Shrinker<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: The box is ours, and only shared while there are callbacks.
-        unsafe { self.data.0.as_ref() }
     }
 }
 

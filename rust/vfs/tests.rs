@@ -11,4 +11,5 @@ mod inode;
 mod lru;
 mod options;
 mod page;
+mod reads;
 mod streams;

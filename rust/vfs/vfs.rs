@@ -20,11 +20,13 @@
 //! | [`folio`] | `folio` | a locked folio is ended exactly once, by its owner |
 //! | [`bio`] | `bio` | what is read into and its completion's data come back exactly once |
 //! | [`page_bio`] | `bio` | pages stay in memory until the read into them has ended |
+//! | [`reads`] | | what is waited for together ends once, and runs no code in an interrupt |
 //! | [`bdev`] | `block_device` | a claimed device is released with its superblock |
 //! | [`sysfs`] | `kobject`, `kset` | a file's callback runs only while its superblock has its data |
 //! | [`page`], [`file_page`] | `page` | one that is lent to be written is not decoded from |
 //! | [`codec`] | decompressors | only bytes that the caller owns are written, whatever the stream says |
 //! | [`lru`] | `list_lru`, `shrinker` | a listed object stays, and is asked by its cgroup |
+//! | [`registrar`] | | what the kernel may call at any time is undone when the module goes |
 //! | [`shrinker`] | `shrinker` | its callbacks are over before its data goes |
 //! | [`workqueue`] | `work_struct` | what is queued is owned by the queue, and runs once |
 //! | [`trace`] | `tracepoint` | arguments are made only where they are wanted, and live through the call |
@@ -35,7 +37,13 @@
 //!
 //! A reference to a superblock or an inode is only ever handed to a callback, for the length of
 //! that callback; an [`inode::InodeRef`] is bound to it. So nothing of a mount can be kept past its
-//! unmount in safe code.
+//! unmount in safe code; one that is forgotten is put then. What the kernel may call at any time is
+//! owned by a [`registrar::Registrar`], what it calls for a while (`no_io`) is given as a closure.
+//!
+//! # Context
+//!
+//! All code of a filesystem runs in tasks that may sleep, also what drops its data: where a read ends,
+//! in an interrupt, only this crate's code runs, and hands on to a waiter or a queue ([`reads`]).
 
 #![deny(clippy::undocumented_unsafe_blocks)]
 #![deny(unsafe_op_in_unsafe_fn)]
@@ -64,6 +72,8 @@ pub mod meta;
 pub mod page;
 pub mod page_bio;
 pub mod readahead;
+pub mod reads;
+pub mod registrar;
 pub mod registration;
 pub mod shrinker;
 mod span;

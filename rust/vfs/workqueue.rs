@@ -1,19 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Work for later, on a queue of one's own.
+//! Work for later, on a queue of the filesystem type's own.
 //!
 //! A [`Work`] is made beforehand, with what is to be done. So it can be queued where there is no
-//! memory to be had: by what completes a read, in an interrupt.
+//! memory to be had: by the end of a read, in an interrupt.
+//!
+//! A queue belongs to the [`Registration`](crate::registration::Registration) of the type, which
+//! waits for all work when the module goes. A filesystem only has a [`Queue`], a handle that does
+//! nothing when it is dropped: no code that forgets or keeps one leaves work behind.
 //!
 //! C headers: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
-use crate::bindings::{
-    self,
-    helpers, //
+use crate::{
+    bindings::{
+        self,
+        helpers, //
+    },
+    task, //
 };
 use core::{
     ops::Deref,
-    ptr::NonNull, //
+    ptr::NonNull,
+    sync::atomic::{
+        AtomicBool,
+        Ordering, //
+    }, //
 };
 use kernel::{
     prelude::*,
@@ -39,10 +50,12 @@ pub struct Work<T> {
     inner: T,
 }
 
-// SAFETY: only whoever has it alone queues it: by reference the C part is not looked at.
+// SAFETY: The `work_struct` is only touched by the owner of the sole reference, who queues it, and
+// then by the workqueue; a `Work` that is sent takes `inner` with it, which may be sent.
 unsafe impl<T: Send> Send for Work<T> {}
 
-// SAFETY: as above.
+// SAFETY: A shared reference gives access to `inner` alone, which may be shared; nothing reads the
+// `work_struct` through one.
 unsafe impl<T: Sync> Sync for Work<T> {}
 
 impl<T> Work<T> {
@@ -82,88 +95,174 @@ pub enum Priority {
     High,
 }
 
-/// A queue whose work runs on any CPU. Dropping it waits until all of it is done, and may
-/// sleep: no job on the queue may do it.
+/// A workqueue, owned by a `Registrar`.
 ///
 /// # Invariants
 ///
-/// The queue is ours.
-pub struct Queue(NonNull<bindings::workqueue_struct>);
+/// `raw` is a workqueue of ours.
+pub(crate) struct OwnedQueue {
+    raw: NonNull<bindings::workqueue_struct>,
+    /// Something was queued since this was last reset.
+    pushed: AtomicBool,
+}
 
-// SAFETY: workqueues belong to no task, and lock themselves.
-unsafe impl Send for Queue {}
+// SAFETY: A workqueue belongs to no task, and locks itself; the flag is atomic.
+unsafe impl Send for OwnedQueue {}
 
-// SAFETY: as above.
-unsafe impl Sync for Queue {}
+// SAFETY: What can be done by reference is queueing, which may be done by any number of tasks, and
+// the flag is atomic.
+unsafe impl Sync for OwnedQueue {}
 
-impl Queue {
-    /// A queue `name`, which does as much at a time as there can be CPUs. `ENOMEM`. May sleep.
-    pub fn new(name: &CStr, priority: Priority) -> Result<Self> {
+impl OwnedQueue {
+    /// Makes a queue `name`. `ENOMEM`. May sleep.
+    pub(crate) fn new(name: &CStr, priority: Priority) -> Result<Self> {
         let flags = bindings::wq_flags_WQ_UNBOUND
             | match priority {
                 Priority::Normal => 0,
                 Priority::High => bindings::wq_flags_WQ_HIGHPRI,
             };
         let most = kernel::cpu::nr_cpu_ids() as i32;
-        // SAFETY: both strings are terminated, and the format wants one.
+        // SAFETY: Both strings are terminated, and the format wants one.
         let queue = unsafe {
             bindings::alloc_workqueue_noprof(c"%s".as_char_ptr(), flags, most, name.as_char_ptr())
         };
-        // INVARIANT: it is new.
-        Ok(Self(NonNull::new(queue).ok_or(ENOMEM)?))
+        // INVARIANT: It is new.
+        Ok(Self {
+            raw: NonNull::new(queue).ok_or(ENOMEM)?,
+            pushed: AtomicBool::new(false),
+        })
     }
 
-    /// Waits until all work is done, also what it brings about. No job on the queue may do it. May
-    /// sleep.
-    pub fn drain(&self) {
-        // SAFETY: the queue is live.
-        unsafe { bindings::drain_workqueue(self.0.as_ptr()) };
+    /// Waits until none of `queues` has any work. Only their own work queues more. May sleep.
+    pub(crate) fn finish<'a>(queues: impl Iterator<Item = &'a Self> + Clone) {
+        // Work of one queue may be pushed by that of another. What was there when a pass began is
+        // over when the pass ends, and so nothing is left after a pass without a push: `queue` sets
+        // the flag after it has queued, and before the work that it runs in is over.
+        loop {
+            for queue in queues.clone() {
+                queue.pushed.store(false, Ordering::Relaxed);
+            }
+            for queue in queues.clone() {
+                // SAFETY: The queue is live as `queue` owns it. Unlike `drain_workqueue`, this
+                // lets others push meanwhile.
+                unsafe { bindings::__flush_workqueue(queue.raw.as_ptr()) };
+            }
+            if !queues.clone().any(|q| q.pushed.load(Ordering::Relaxed)) {
+                return;
+            }
+        }
     }
 
-    /// Has `work` done. Any context; does not sleep.
-    pub fn push<T: Run>(&self, work: Pin<UniqueArc<Work<T>>>) {
-        // SAFETY: the queue is live, and its owner waits for what is on it.
-        unsafe { queue(self.0, work) };
-    }
-
-    /// Has `work` done by the queue that it says, which it may itself keep alive; none is dropped.
-    /// Any context; does not sleep.
-    pub fn push_to_own<T: Run>(
-        work: Pin<UniqueArc<Work<T>>>,
-        own: impl FnOnce(&T) -> Option<&Self>,
-    ) {
-        if let Some(raw) = own(&work).map(|queue| queue.0) {
-            // SAFETY: the work has the queue, or who has it waits for what is on it.
-            unsafe { queue(raw, work) };
+    /// Queues the work that `work` is of.
+    ///
+    /// # Safety
+    ///
+    /// `work` is that of a [`Work`] that [`Ready`] had the only reference to, which moves here.
+    unsafe fn queue(&self, work: NonNull<bindings::work_struct>) {
+        // SAFETY: The queue is live by the invariant. The work is initialised and not queued, as
+        // the caller's reference was the only one; it stays where it is until `run` has it back.
+        unsafe {
+            bindings::queue_work_on(
+                bindings::wq_misc_consts_WORK_CPU_UNBOUND as i32,
+                self.raw.as_ptr(),
+                work.as_ptr(),
+            );
+        }
+        // Mostly a read: the flag is only reset by `finish`.
+        if !self.pushed.load(Ordering::Relaxed) {
+            self.pushed.store(true, Ordering::Relaxed);
         }
     }
 }
 
-/// Queues `work`.
-///
-/// # Safety
-///
-/// The queue lives until the work is done, or as long as the work.
-unsafe fn queue<T: Run>(queue: NonNull<bindings::workqueue_struct>, work: Pin<UniqueArc<Work<T>>>) {
-    let item = Arc::into_raw(Arc::from(work));
-    // SAFETY: there is one reference to the item, ours, and it stays where it is. So it is not
-    // queued, and is now; the reference comes back in `run`, once. The queue lives until then, by
-    // the contract.
-    unsafe {
-        let work = Opaque::cast_into(&raw const (*item).work);
-        helpers::init_work(work, Some(run::<T>));
-        bindings::queue_work_on(
-            bindings::wq_misc_consts_WORK_CPU_UNBOUND as i32,
-            queue.as_ptr(),
-            work,
-        );
+impl Drop for OwnedQueue {
+    fn drop(&mut self) {
+        // SAFETY: The queue is ours, and whoever drops it has waited for its work and for all that
+        // has a handle to queue more (`Registrar`).
+        unsafe { bindings::destroy_workqueue(self.raw.as_ptr()) };
     }
 }
 
-impl Drop for Queue {
-    fn drop(&mut self) {
-        // SAFETY: it is ours, and nobody has a reference to queue more.
-        unsafe { bindings::destroy_workqueue(self.0.as_ptr()) };
+/// A handle to a queue of the filesystem type, whose work runs on any CPU. It may be copied, kept,
+/// and dropped in any context.
+///
+/// # Invariants
+///
+/// The queue lives as long as any code of the filesystem may run: it is owned by the `Registrar` of
+/// the type, and destroyed last when the module goes.
+#[derive(Clone, Copy)]
+pub struct Queue(NonNull<OwnedQueue>);
+
+// SAFETY: The handle only leads to an `OwnedQueue`, which is `Sync`.
+unsafe impl Send for Queue {}
+
+// SAFETY: The handle only leads to an `OwnedQueue`, which is `Sync`.
+unsafe impl Sync for Queue {}
+
+impl Queue {
+    /// # Safety
+    ///
+    /// `queue` outlives all code of the filesystem that gets the result.
+    pub(crate) unsafe fn from_owned(queue: &OwnedQueue) -> Self {
+        // INVARIANT: As the contract says.
+        Self(NonNull::from(queue))
+    }
+
+    /// Has `work` done. Any context; does not sleep.
+    pub fn push<T: Run>(self, work: Pin<UniqueArc<Work<T>>>) {
+        self.push_ready(Ready::new(work));
+    }
+
+    /// Has `work` done. Any context; does not sleep.
+    pub(crate) fn push_ready(self, work: Ready) {
+        // SAFETY: The queue is live by the invariant, as this is called by code of the filesystem,
+        // or by vfs on its behalf before the queue is destroyed. A `Ready` is the only reference.
+        unsafe { self.0.as_ref().queue(work.0) };
+    }
+}
+
+/// Which queue takes what ends in either kind of context.
+#[derive(Clone, Copy)]
+pub struct Queues {
+    /// For what ends in an interrupt.
+    pub interrupt: Queue,
+    /// For what ends in a task that can be preempted, such as that of a loop device.
+    pub task: Queue,
+}
+
+impl Queues {
+    /// The queue for the current context.
+    pub(crate) fn here(self) -> Queue {
+        match task::is_preemptible() {
+            true => self.task,
+            false => self.interrupt,
+        }
+    }
+}
+
+/// Any work, ready to be queued.
+///
+/// # Invariants
+///
+/// It stands for the only reference to a [`Work`], whose `work_struct` this is, initialised with the
+/// [`run`] of its type.
+pub(crate) struct Ready(NonNull<bindings::work_struct>);
+
+// SAFETY: Every `T` that is `Run` is `Send`, and so is the `Work` around it.
+unsafe impl Send for Ready {}
+
+impl Ready {
+    pub(crate) fn new<T: Run>(work: Pin<UniqueArc<Work<T>>>) -> Self {
+        let item = Arc::into_raw(Arc::from(work));
+        // SAFETY: The item is live: the reference that was made raw is not put. The field of a
+        // live item is not null. The reference was the only one, so the work is not queued, and may
+        // be initialised again.
+        unsafe {
+            let work = Opaque::cast_into(&raw const (*item).work);
+            helpers::init_work(work, Some(run::<T>));
+            // INVARIANT: The reference moves to the result.
+            Self(NonNull::new_unchecked(work))
+        }
     }
 }
 
@@ -171,8 +270,8 @@ impl Drop for Queue {
 ///
 /// Only to be called as the function of the `work` of a [`Work<T>`] that was queued.
 unsafe extern "C" fn run<T: Run>(work: *mut bindings::work_struct) {
-    // SAFETY: the reference was given away when it was queued, and comes back here. The core is done
-    // with it: it may be freed, or queued again.
+    // SAFETY: Queueing gave away the only reference, which comes back here, once. The workqueue is
+    // done with the `work_struct` when it calls this: it may be freed, or queued again.
     let item = unsafe {
         let work = Opaque::cast_from(work);
         Arc::from_raw(kernel::container_of!(work, Work<T>, work))

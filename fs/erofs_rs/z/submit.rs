@@ -3,9 +3,9 @@
 //! From a chain to reads, and from their end to decoding.
 //!
 //! Pclusters that lie side by side are read by one bio, in the order in which they are decoded.
-//! What needs no read is decoded while the others are read (the bypass). A [`Job`] is what the bios
-//! of one chain have in common: each has a reference to it, and so has the submitter until all are
-//! under way. Whoever drops the last one has the job for itself, so exactly one goes on with it.
+//! What needs no read is decoded while the others are read (the bypass). The bios of one chain are one
+//! batch of [`Reads`]. When the last one ends, the reader that waits goes on, or a worker with a
+//! [`Job`].
 
 use super::{
     chain::{
@@ -28,11 +28,7 @@ use crate::{
 };
 use core::{
     convert::Infallible,
-    ops::Range,
-    sync::atomic::{
-        AtomicU32,
-        Ordering, //
-    }, //
+    ops::Range, //
 };
 use erofs_chain::{
     List,
@@ -43,20 +39,18 @@ use kernel::{
     prelude::*,
     sync::{
         Arc,
-        Completion,
         UniqueArc, //
     }, //
 };
 use vfs::{
-    file_page::Batch,
     page::Pool,
-    page_bio::{
-        PageBio,
-        PageCompletion, //
+    page_bio::PageBio,
+    reads::{
+        Batch,
+        Reads, //
     },
     super_block::DeviceId,
     workqueue::{
-        Queue,
         Run,
         Work, //
     }, //
@@ -103,53 +97,10 @@ impl Way {
     }
 }
 
-/// What the bios of one chain have in common.
+/// A chain whose reads are a batch, for a worker.
 struct Job {
     batch: Batch,
-    unread: Unread,
-    then: Then,
-}
-
-/// Which pclusters of a chain, by their number in the order of decoding, could not be read: from the first one
-/// to the last, though there may be good ones between two bios that failed.
-struct Unread {
-    start: AtomicU32,
-    end: AtomicU32,
-}
-
-impl Unread {
-    const fn none() -> Self {
-        Self {
-            start: AtomicU32::new(u32::MAX),
-            end: AtomicU32::new(0),
-        }
-    }
-
-    fn add(&self, range: Range<u32>) {
-        // The counts of references to the job order this with what is done then, and whoever waits is told.
-        self.start.fetch_min(range.start, Ordering::Relaxed);
-        self.end.fetch_max(range.end, Ordering::Relaxed);
-    }
-
-    fn range(&self) -> Range<u32> {
-        self.start.load(Ordering::Relaxed)..self.end.load(Ordering::Relaxed)
-    }
-}
-
-/// What happens when all is read.
-enum Then {
-    /// Somebody waits for it.
-    Tell(Arc<Waiter>),
-    /// It is decoded.
-    Decode(Chain),
-}
-
-/// A reader that waits for its job.
-#[pin_data]
-struct Waiter {
-    unread: Unread,
-    #[pin]
-    done: Completion,
+    chain: Chain,
 }
 
 /// What is to be decoded. What is left of it when it is dropped fails.
@@ -204,81 +155,12 @@ fn last(before: Result, after: Result) -> Result {
     after.and(before)
 }
 
-/// What a bio is for.
-struct Read {
-    job: Arc<Work<Job>>,
-    /// Of which pclusters it has pages, by their number in the order of decoding.
-    claims: Range<u32>,
-}
-
-/// The end of a bio.
-struct EndRead;
-
-impl PageCompletion for EndRead {
-    type Data = Read;
-
-    fn complete(read: Read, result: Result) {
-        if result.is_err() {
-            read.job.unread.add(read.claims);
-        }
-        Job::put(read.job);
-    }
-}
-
-impl Job {
-    /// Gives `then` back if there is no memory.
-    fn new(then: Then) -> Result<Arc<Work<Self>>, Then> {
-        let (Ok(batch), Ok(place)) = (Batch::new(), UniqueArc::new_uninit(GFP_KERNEL)) else {
-            return Err(then);
-        };
-        let job = Self {
-            batch,
-            unread: Unread::none(),
-            then,
-        };
-        match place.pin_init_with(Work::new::<Infallible>(job)) {
-            Ok(job) => Ok(job.into()),
-            Err(never) => match never {},
-        }
-    }
-
-    /// Lets go one reference. With the last one the job goes on. Any context.
-    fn put(this: Arc<Work<Self>>) {
-        // The counts of references order what was done before each was dropped.
-        let Some(job) = Arc::into_unique_or_drop(this) else {
-            return;
-        };
-        if let Then::Tell(waiter) = &job.then {
-            waiter.unread.add(job.unread.range());
-            waiter.done.complete_all();
-            return;
-        }
-        Queue::push_to_own(job, |job| match &job.then {
-            Then::Tell(_) => None,
-            Then::Decode(chain) => Some(chain.shared.workers.here()),
-        });
-    }
-}
-
 impl Run for Job {
     fn run(mut this: Pin<UniqueArc<Work<Self>>>) {
-        let unread = this.unread.range();
-        if let Then::Decode(chain) = &mut this.as_mut().inner().get_mut().then {
-            // Whoever waits for the data hears of errors from its folio: nobody is at this address.
-            let _ = chain.decode(unread, &mut Pool::new(), 0);
-        }
-    }
-}
-
-impl Waiter {
-    fn new() -> Result<Arc<Self>> {
-        Arc::pin_init(
-            pin_init!(Self {
-                unread: Unread::none(),
-                done <- Completion::new(),
-            }),
-            GFP_KERNEL,
-        )
+        let unread = this.batch.failed();
+        let job = this.as_mut().inner().get_mut();
+        // Whoever waits for the data hears of errors from its folio: nobody is at this address.
+        let _ = job.chain.decode(unread, &mut Pool::new(), 0);
     }
 }
 
@@ -318,14 +200,11 @@ impl Reader<'_> {
         let Some(mut chain) = ours else {
             return self.decode_all(bypass);
         };
-        let waiter = self.read_for_waiter(&chain, pages);
+        let reads = self.read_for_waiter(&chain, pages);
         self.decode_all(bypass);
         let who = self.id();
-        let result = match waiter {
-            Ok(waiter) => {
-                waiter.done.wait_for_completion();
-                chain.decode(waiter.unread.range(), &mut self.pool, who)
-            }
+        let result = match reads {
+            Ok(reads) => chain.decode(reads.wait(), &mut self.pool, who),
             Err(e) => chain.fail(e, who),
         };
         self.note(result);
@@ -352,25 +231,26 @@ impl Reader<'_> {
 
     /// Has `chain` read, and decoded by a worker. Gives it back if there is no memory for that.
     fn read_for_worker(&self, chain: Chain, pages: usize) -> Result<(), Chain> {
-        let job = match Job::new(Then::Decode(chain)) {
-            Ok(job) => job,
-            Err(Then::Decode(chain)) => return Err(chain),
-            Err(Then::Tell(_)) => return Ok(()),
+        let (Ok(reads), Ok(place)) = (Reads::new(), UniqueArc::new_uninit(GFP_KERNEL)) else {
+            return Err(chain);
         };
-        if let Then::Decode(chain) = &job.then {
-            self.read(chain, pages, &job);
+        self.read(&chain, pages, &reads);
+        let job = Job {
+            batch: reads.batch().clone(),
+            chain,
+        };
+        match place.pin_init_with(Work::new::<Infallible>(job)) {
+            Ok(job) => reads.then(job, self.shared.workers),
+            Err(never) => match never {},
         }
-        Job::put(job);
         Ok(())
     }
 
-    fn read_for_waiter(&self, chain: &Chain, pages: usize) -> Result<Arc<Waiter>> {
-        let waiter = Waiter::new()?;
-        let job = Job::new(Then::Tell(waiter.clone())).map_err(|_| ENOMEM)?;
-        self.read(chain, pages, &job);
-        Job::put(job);
+    fn read_for_waiter(&self, chain: &Chain, pages: usize) -> Result<Reads> {
+        let reads = Reads::new()?;
+        self.read(chain, pages, &reads);
         vfs::task::flush_plug();
-        Ok(waiter)
+        Ok(reads)
     }
 
     fn note(&mut self, result: Result) {
@@ -410,33 +290,33 @@ impl Reader<'_> {
     }
 
     /// Starts the reads for `chain`, of at most so many pages.
-    fn read(&self, chain: &Chain, pages: usize, job: &Arc<Work<Job>>) {
-        let mut reads = Reads {
+    fn read(&self, chain: &Chain, pages: usize, reads: &Reads) {
+        let mut bios = Bios {
             reader: self,
-            job,
+            reads,
             pages,
             pending: None,
         };
         for (number, pcluster) in (0..).zip(chain.iter()) {
-            if let Err(e) = reads.add(number, pcluster) {
+            if let Err(e) = bios.add(number, pcluster) {
                 pcluster.state.lock().fail(e);
             }
         }
-        reads.submit();
+        bios.submit();
     }
 }
 
-/// Reads of a chain that are being made.
-struct Reads<'r, 'a> {
+/// The bios of a chain in the making.
+struct Bios<'r, 'a> {
     reader: &'r Reader<'a>,
-    job: &'r Arc<Work<Job>>,
+    reads: &'r Reads,
     /// The most that are still to come.
     pages: usize,
     /// What was not submitted yet, and the device it is for.
-    pending: Option<(DeviceId, PageBio<'a, EndRead>)>,
+    pending: Option<(DeviceId, PageBio<'a>)>,
 }
 
-impl Reads<'_, '_> {
+impl Bios<'_, '_> {
     fn submit(&mut self) {
         if let Some((_, bio)) = self.pending.take() {
             bio.submit();
@@ -468,11 +348,7 @@ impl Reads<'_, '_> {
             let target = sb.target(device).ok_or(EIO)?;
             let room = self.pages.min(MAX_PAGES);
             // Not as a readahead, which a device may refuse: others may join who need it.
-            let read = Read {
-                job: self.job.clone(),
-                claims: number..number,
-            };
-            let bio = PageBio::new(target, run.pos_of(i), room, &self.job.batch, read)?;
+            let bio = PageBio::new(target, run.pos_of(i), room, self.reads)?;
             self.pending = Some((device, bio));
             new = true;
         }
@@ -497,11 +373,10 @@ impl Reads<'_, '_> {
                 };
                 if *device != run.device
                     || bio.end() != run.pos_of(i)
-                    || bio.add(page, range).is_err()
+                    || bio.add(page, range, number).is_err()
                 {
                     return Some(i);
                 }
-                bio.data().claims.end = number + 1;
                 self.pages = self.pages.saturating_sub(1);
             }
             i += 1;

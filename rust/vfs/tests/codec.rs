@@ -3,6 +3,7 @@
 //! What decoders make of good, bad and scattered data.
 
 use super::{
+    filesystem::registrar,
     folio::Memory,
     streams::{
         self,
@@ -22,20 +23,17 @@ use crate::{
         Output,
         Request, //
     },
-    file_page::{
-        Batch,
-        FilePage, //
-    },
+    file_page::FilePage,
     folio::FolioPart,
     page::{
         Alloc,
         Page,
         Pool, //
     },
+    reads::Reads,
     span::address,
     workqueue::{
         Priority,
-        Queue,
         Run,
         Work, //
     }, //
@@ -581,14 +579,14 @@ mod suite {
         let memory = Memory::new()?;
         let mut part = memory.lock()?.into_part();
         let mut page = part.give(0).ok_or(EINVAL)?;
-        let batch = Batch::new()?;
-        let read = batch.begin();
+        let reads = Reads::new()?;
+        let read = reads.begin();
         let hold = page.lend(&read)?;
         let mut output = Output::new(&mut pool, Alloc::Wait, 0, PAGE_SIZE)?;
         let mut input = Input::from_pages(0, PAGE_SIZE, Alloc::Wait)?;
         assert!(output.add(0, &mut part).is_ok());
         assert_eq!(output.share(0, &page, &mut input, 0), Err(EBUSY));
-        drop((hold, read));
+        drop((hold, read, reads));
         assert_eq!(output.share(0, &page, &mut input, 0), Ok(()));
         Ok(())
     }
@@ -736,7 +734,8 @@ mod suite {
             held.push(contexts.hold()?, GFP_KERNEL)?;
         }
         assert_eq!((contexts.count(), contexts.shrink(10)), (0, 0));
-        let queue = Queue::new(c"vfs_test", Priority::High)?;
+        let mut registrar = registrar();
+        let queue = registrar.queue(c"vfs_test", Priority::High)?;
         let done = Arc::new(AtomicBool::new(false), GFP_KERNEL)?;
         let later = Later {
             sample,
@@ -747,7 +746,7 @@ mod suite {
         fsleep(Delta::from_millis(20));
         assert!(!done.load(Ordering::Relaxed));
         drop(held);
-        drop(queue);
+        drop(registrar);
         assert!(done.load(Ordering::Relaxed));
         // The decoder went with the work, and so did all that it may have wanted.
         assert_eq!(contexts.count(), 0);

@@ -29,6 +29,7 @@ use crate::{
     },
     iomap,
     readahead::Readahead,
+    registrar::Registrar,
     registration::{
         Backing,
         Registration, //
@@ -128,7 +129,7 @@ impl FileSystem for TestFs {
     type InodeData = Data;
     type Global = ();
 
-    fn new_global() -> Result<()> {
+    fn new_global(_registrar: &mut Registrar) -> Result<()> {
         Ok(())
     }
 
@@ -280,6 +281,12 @@ impl address_space::Operations for Nodes {
             let _ = Self::read_folio(inode, folio);
         }
     }
+}
+
+/// What owns queues and shrinkers.
+pub(super) fn registrar() -> Registrar {
+    // SAFETY: Tests drop it before they end, and what they run by it ends with that.
+    unsafe { Registrar::new() }
 }
 
 /// The module is not unloaded while it tests, so the type needs no owner.

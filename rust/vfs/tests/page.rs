@@ -2,6 +2,7 @@
 
 //! Pages and their mappings, shrinkers, and work for later.
 
+use super::filesystem::registrar;
 use crate::{
     bindings,
     page::{
@@ -26,6 +27,7 @@ use crate::{
     }, //
 };
 use core::{
+    convert::Infallible,
     ptr::NonNull,
     sync::atomic::{
         AtomicUsize,
@@ -38,6 +40,10 @@ use kernel::{
     sync::{
         Arc,
         UniqueArc, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
     }, //
 };
 
@@ -68,6 +74,24 @@ struct Add(Arc<AtomicUsize>, usize);
 impl Run for Add {
     fn run(this: Pin<UniqueArc<Work<Self>>>) {
         this.0.fetch_add(this.1, Ordering::Relaxed);
+    }
+}
+
+/// Is queued again, by turns on two queues, until it has been done this often.
+struct Relay {
+    done: Arc<AtomicUsize>,
+    left: usize,
+    queues: [Queue; 2],
+}
+
+impl Run for Relay {
+    fn run(mut this: Pin<UniqueArc<Work<Self>>>) {
+        fsleep(Delta::from_millis(1));
+        this.done.fetch_add(1, Ordering::Relaxed);
+        if let Some(left) = this.left.checked_sub(1) {
+            this.as_mut().inner().get_mut().left = left;
+            this.queues[left % 2].push(this);
+        }
     }
 }
 
@@ -195,15 +219,40 @@ mod suite {
     #[test]
     fn queued_work_is_done_once() -> Result {
         let sum = Arc::new(AtomicUsize::new(0), GFP_KERNEL)?;
-        let queue = Queue::new(c"vfs_test", Priority::High)?;
+        let mut registrar = registrar();
+        let queue = registrar.queue(c"vfs_test", Priority::High)?;
         for n in 1..=100 {
             let work = Work::new(Add(sum.clone(), n));
             queue.push(UniqueArc::pin_init(work, GFP_KERNEL)?);
         }
-        drop(queue);
+        drop(registrar);
         assert_eq!(sum.load(Ordering::Relaxed), 5050);
         // All of it is freed.
         assert!(Arc::into_unique_or_drop(sum).is_some());
+        Ok(())
+    }
+
+    /// Whatever became of the handles, and though work of either queue pushes to the other.
+    #[test]
+    fn registrar_waits_for_all_work() -> Result {
+        for round in 0..10 {
+            let done = Arc::new(AtomicUsize::new(0), GFP_KERNEL)?;
+            let mut registrar = registrar();
+            let queues = [
+                registrar.queue(c"vfs_test-a", Priority::High)?,
+                registrar.queue(c"vfs_test-b", Priority::Normal)?,
+            ];
+            let relay = Relay {
+                done: done.clone(),
+                left: 20 + round,
+                queues,
+            };
+            let relay = UniqueArc::pin_init(Work::new::<Infallible>(relay), GFP_KERNEL)?;
+            queues[round % 2].push(relay);
+            drop(registrar);
+            assert_eq!(done.load(Ordering::Relaxed), 21 + round);
+            assert!(Arc::into_unique_or_drop(done).is_some());
+        }
         Ok(())
     }
 }
