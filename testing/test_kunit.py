@@ -20,5 +20,5 @@ def test_vfs_suites():
     assert suites == {
         "vfs_bio", "vfs_codec", "vfs_few", "vfs_folio", "vfs_inode", "vfs_lru", "vfs_options", "vfs_page",
         "vfs_reads"}, out
-    assert len(cases) >= 66, out
+    assert len(cases) >= 72, out
     assert [c for c in cases if c[0] != "ok" or c[2]] == [], out

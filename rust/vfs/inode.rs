@@ -3,8 +3,9 @@
 //! Inodes.
 //!
 //! An inode is either new (a [`NewInode`], which must be made ready or fails), or ready and seen
-//! only as `&Inode`. It carries the filesystem's data in the same allocation, which an RCU callback
-//! drops: path walks look at inodes without a reference.
+//! only as `&Inode`. It carries the filesystem's data in the same allocation. That is dropped when
+//! the inode is evicted, by a task that may sleep; the allocation goes after an RCU grace period, as
+//! path walks look at inodes without a reference, but never at their data.
 //!
 //! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
@@ -48,7 +49,8 @@ pub use crate::kind::{
 /// # Invariants
 ///
 /// `key` is set before the inode is in the hash. `data` is initialised if `ready`, which is set
-/// before `I_NEW` is cleared and never reset. `link` is null, or memory of its own.
+/// before `I_NEW` is cleared, and reset when no reference is left. `link` is null, or memory of its
+/// own.
 #[repr(C)]
 pub(crate) struct WithData<T: FileSystem> {
     key: u64,
@@ -111,8 +113,9 @@ impl<T: FileSystem> Inode<T> {
 
     /// The filesystem's own data.
     pub fn data(&self) -> &T::InodeData {
-        // SAFETY: by the type invariant it is initialised; it is dropped only when an RCU grace
-        // period has passed since the last reference.
+        // SAFETY: By the type invariant it is initialised. It is dropped when the inode is evicted,
+        // and whoever has an `Inode` has a reference to it, or a locked folio that eviction waits
+        // for.
         unsafe { (*WithData::<T>::of(self.as_ptr())).data.assume_init_ref() }
     }
 
@@ -166,7 +169,8 @@ impl<T: FileSystem> Inode<T> {
     }
 }
 
-/// A counted reference to an inode, that cannot outlive the call it was got in.
+/// A counted reference to an inode, that cannot outlive the call it was got in. One that is
+/// forgotten is put at unmount, until when the inode stays in memory.
 pub struct InodeRef<'a, T: FileSystem>(NonNull<bindings::inode>, PhantomData<&'a SuperBlock<T>>);
 
 impl<T: FileSystem> InodeRef<'_, T> {
@@ -202,7 +206,8 @@ pub enum Found<'a, T: FileSystem> {
 
 impl<T: FileSystem> SuperBlock<T> {
     /// The inode with `key`, with inode number `ino` if it is new (`iget5_locked`). `ENOMEM`, or
-    /// `EIO` if the inode failed while this call waited for it. May sleep.
+    /// `EIO` if the inode failed while this call waited for it, or `EOVERFLOW` where there are more
+    /// references than can be, as many were forgotten. May sleep.
     pub fn iget5(&self, ino: u64, key: u64) -> Result<Found<'_, T>> {
         let mut id = Id { ino, key };
         // SAFETY: the superblock is live; both callbacks take an `Id`, and inodes of `T`.
@@ -225,8 +230,73 @@ impl<T: FileSystem> SuperBlock<T> {
                 bindings::iput(raw);
                 return Err(EIO);
             }
+            if references(raw) > MOST_REFERENCES {
+                bindings::iput(raw);
+                return Err(EOVERFLOW);
+            }
         }
         Ok(Found::Ready(InodeRef(inode, PhantomData)))
+    }
+}
+
+/// Far more than there is memory for dentries and files, which have the others, and far less than
+/// where the count overflows.
+const MOST_REFERENCES: i32 = i32::MAX / 2;
+
+/// How many references there are to `inode` right now.
+///
+/// # Safety
+///
+/// `inode` is live.
+unsafe fn references(inode: *mut bindings::inode) -> i32 {
+    // SAFETY: The inode is live; others may change the count, hence volatile.
+    unsafe { (&raw const (*inode).i_count.counter).read_volatile() }
+}
+
+/// Puts all references to inodes of `sb` that are left, and fails the inodes that were not made
+/// ready: those that were forgotten. May sleep.
+///
+/// # Safety
+///
+/// `sb` is being shut down: no call into the filesystem is under way or will come, there is no dentry
+/// and no file, and nobody else has a reference to an inode.
+pub(crate) unsafe fn put_forgotten(sb: *mut bindings::super_block) {
+    // SAFETY: The superblock is live, with the list of its inodes. An inode on it with references
+    // stays there until they are put, which only this does.
+    while let Some(inode) = unsafe { first_in_use(sb) } {
+        // SAFETY: As there is no other owner, the references are those that `iget5` got and that
+        // were not put: one of them is put here. If it is still new, it is the one of a `NewInode`.
+        unsafe {
+            if helpers::inode_is_new(inode) {
+                bindings::iget_failed(inode);
+            } else {
+                bindings::iput(inode);
+            }
+        }
+    }
+}
+
+/// The first inode of `sb` to which there are references.
+///
+/// # Safety
+///
+/// `sb` is live.
+unsafe fn first_in_use(sb: *mut bindings::super_block) -> Option<*mut bindings::inode> {
+    // SAFETY: The superblock is live. What is on the list is the `i_sb_list` of inodes, which are
+    // taken off it under this lock before they go.
+    unsafe {
+        let lock = &raw mut (*sb).s_inode_list_lock;
+        bindings::spin_lock(lock);
+        let head = &raw mut (*sb).s_inodes;
+        let mut at = (*head).next;
+        let mut found = None;
+        while at != head && found.is_none() {
+            let inode = container_of!(at, bindings::inode, i_sb_list);
+            found = (references(inode) > 0).then_some(inode);
+            at = (*at).next;
+        }
+        bindings::spin_unlock(lock);
+        found
     }
 }
 
@@ -401,19 +471,35 @@ pub(crate) unsafe extern "C" fn alloc_inode<T: FileSystem>(
     }
 }
 
+/// Drops the data of an inode that was evicted. Path walks may still look at the inode itself.
+///
+/// # Safety
+///
+/// Only to be called by the VFS, with an inode from [`alloc_inode`] of `T` that nobody has a
+/// reference to. May sleep.
+pub(crate) unsafe extern "C" fn destroy_inode<T: FileSystem>(inode: *mut bindings::inode) {
+    // SAFETY: Without a reference nobody has an `&Inode`, through which alone `data` and `ready` are
+    // looked at once the inode is ready; path walks under RCU call nothing that has one.
+    unsafe {
+        let with = WithData::<T>::of(inode);
+        if core::mem::replace(&mut (*with).ready, false) {
+            (*with).data.assume_init_drop();
+        }
+    }
+}
+
 /// Called after an RCU grace period, in softirq context.
 ///
 /// # Safety
 ///
-/// Only to be called by the VFS, with an inode from [`alloc_inode`] of `T` that nobody can reach.
+/// Only to be called by the VFS, with an inode from [`alloc_inode`] of `T` that nobody can reach, after
+/// [`destroy_inode`].
 pub(crate) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::inode) {
-    // SAFETY: as the function's contract says: all of it is ours. The superblock may be gone, but
-    // the slab is there: `Registration` waits for RCU callbacks before it goes.
+    // SAFETY: Nobody can reach the inode, and its data is gone, so all of the allocation is ours; the
+    // link is null or its own. The superblock may be gone, but the slab is there: `Registration`
+    // waits for RCU callbacks before it goes.
     unsafe {
         let with = WithData::<T>::of(inode);
-        if (*with).ready {
-            (*with).data.assume_init_drop();
-        }
         bindings::kfree((*with).link.cast());
         // It knows the slab of an object.
         bindings::kfree(with.cast());

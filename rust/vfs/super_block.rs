@@ -276,11 +276,6 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
         self.sb.as_ptr()
     }
 
-    fn raw(&mut self) -> &mut bindings::super_block {
-        // SAFETY: a superblock that is being filled is its filler's own; `s_umount` is held.
-        unsafe { self.sb.as_mut() }
-    }
-
     /// Sets the block size, a power of two from 512 to the page size. `EINVAL` if the device takes
     /// no such blocks.
     pub fn set_block_size(&mut self, size: u32) -> Result {
@@ -288,8 +283,12 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
             return Err(EINVAL);
         }
         if self.info.file.is_some() || T::BACKING == Backing::Nothing {
-            self.raw().s_blocksize = size as usize;
-            self.raw().s_blocksize_bits = size.trailing_zeros() as u8;
+            // SAFETY: The superblock is live. Others find it on lists, but look at neither field before
+            // it is filled; no reference to the whole of it is made.
+            unsafe {
+                (*self.as_ptr()).s_blocksize = size as usize;
+                (*self.as_ptr()).s_blocksize_bits = size.trailing_zeros() as u8;
+            }
             return Ok(());
         }
         // SAFETY: the superblock has its device.
@@ -307,11 +306,15 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
 
     /// Sets whether access is checked by POSIX ACLs.
     pub fn set_posix_acl(&mut self, on: bool) {
-        let flags = SB_POSIXACL as usize;
-        if on {
-            self.raw().s_flags |= flags;
-        } else {
-            self.raw().s_flags &= !flags;
+        let flag = SB_POSIXACL as usize;
+        // SAFETY: The superblock is live, and its flags are changed under `s_umount`, which is held
+        // while it is filled.
+        unsafe {
+            if on {
+                (*self.as_ptr()).s_flags |= flag;
+            } else {
+                (*self.as_ptr()).s_flags &= !flag;
+            }
         }
     }
 
@@ -380,6 +383,7 @@ struct Tables<T>(PhantomData<T>);
 impl<T: FileSystem> Tables<T> {
     const SUPER: &'static bindings::super_operations = &bindings::super_operations {
         alloc_inode: Some(inode::alloc_inode::<T>),
+        destroy_inode: Some(inode::destroy_inode::<T>),
         free_inode: Some(inode::free_inode::<T>),
         evict_inode: Some(inode::evict_inode),
         put_super: Some(put_super::<T>),
@@ -400,23 +404,24 @@ pub(crate) unsafe extern "C" fn fill_super<T: FileSystem>(
     fc: *mut bindings::fs_context,
 ) -> c_int {
     from_result(|| {
-        // SAFETY: as the function's contract says: both are live, and the superblock is ours.
-        let (raw, info, fc) = unsafe {
+        // SAFETY: Both are live, and the superblock is being filled by this call, under `s_umount`.
+        // Others find it on lists, so its fields are written one by one: no reference to the whole of
+        // it is made. Its `SbInfo` came from `fc`, and nobody else has it before there is a root.
+        let (info, fc) = unsafe {
+            (*sb).s_op = Tables::<T>::SUPER;
+            (*sb).s_magic = T::MAGIC as usize;
+            (*sb).s_flags |= (SB_RDONLY | SB_NOATIME) as usize;
+            (*sb).s_maxbytes = bindings::VFS_MAX_LFS_FILESIZE;
+            (*sb).s_time_gran = 1;
+            if T::XATTRS {
+                (*sb).s_xattr = xattr::Handlers::<T>::ALL.as_ptr();
+            }
+            (*sb).s_export_op = dentry::export_operations::<T>();
             (
-                &mut *sb,
                 &mut *(*sb).s_fs_info.cast::<SbInfo<T>>(),
                 FsContext::<T>::from_raw(fc),
             )
         };
-        raw.s_op = Tables::<T>::SUPER;
-        raw.s_magic = T::MAGIC as usize;
-        raw.s_flags |= (SB_RDONLY | SB_NOATIME) as usize;
-        raw.s_maxbytes = bindings::VFS_MAX_LFS_FILESIZE;
-        raw.s_time_gran = 1;
-        if T::XATTRS {
-            raw.s_xattr = xattr::Handlers::<T>::ALL.as_ptr();
-        }
-        raw.s_export_op = dentry::export_operations::<T>();
         let context = info.context.take().ok_or(EINVAL)?;
         let mut new = NewSuperBlock::<T> {
             sb: NonNull::new(sb).ok_or(EINVAL)?,
@@ -424,15 +429,19 @@ pub(crate) unsafe extern "C" fn fill_super<T: FileSystem>(
         };
         if let Some(file) = &new.info.file {
             new.check_not_stacked(file)?;
-            // SAFETY: the superblock is ours.
-            kernel::error::to_result(unsafe { bindings::super_setup_bdi(sb) })?;
-            set_id_of_dev(new.raw());
+            // SAFETY: The superblock is live and being filled, and has the device number that it was
+            // made with.
+            unsafe {
+                kernel::error::to_result(bindings::super_setup_bdi(sb))?;
+                set_id_of_dev(sb);
+            }
         }
-        // SAFETY: the superblock is ours, and has its `s_id`.
+        // SAFETY: The superblock is live and being filled, and has its `s_id`.
         unsafe { helpers::super_set_sysfs_name_id(sb) };
         let data = T::fill_super(&mut new, context, fc)?;
         new.info.data = Some(data);
-        // SAFETY: the data is set, which makes it a `SuperBlock`; the `&mut`s above end here.
+        // SAFETY: The data is set, which makes it a `SuperBlock`; `new`, with the only `&mut` to the
+        // `SbInfo`, is not used any more.
         let ready = unsafe { SuperBlock::<T>::from_raw(sb) };
         let root = T::root(ready, fc)?.into_raw();
         // SAFETY: `d_make_root` takes over the reference, also where it fails.
@@ -452,18 +461,24 @@ pub(crate) unsafe extern "C" fn fill_super<T: FileSystem>(
 }
 
 /// Names a superblock without a device by its number.
-fn set_id_of_dev(sb: &mut bindings::super_block) {
+///
+/// # Safety
+///
+/// `sb` is live and being filled.
+unsafe fn set_id_of_dev(sb: *mut bindings::super_block) {
+    // SAFETY: The superblock is live, and its device number does not change.
+    let dev = unsafe { (*sb).s_dev };
     let (major, minor) = (
-        sb.s_dev >> inode::MINOR_BITS,
-        sb.s_dev & ((1 << inode::MINOR_BITS) - 1),
+        dev >> inode::MINOR_BITS,
+        dev & ((1 << inode::MINOR_BITS) - 1),
     );
-    // SAFETY: `s_id` is an array of bytes of its own size, of which the last stays NUL.
-    let id = unsafe {
-        core::slice::from_raw_parts_mut(sb.s_id.as_mut_ptr().cast::<u8>(), sb.s_id.len())
-    };
-    if let Some(mut to) = kernel::str::NullTerminatedFormatter::new(id) {
+    let mut id = [0; 32];
+    if let Some(mut to) = kernel::str::NullTerminatedFormatter::new(&mut id) {
         let _ = core::fmt::Write::write_fmt(&mut to, fmt!("{major}:{minor}"));
     }
+    // SAFETY: The superblock is live. Others may print the name meanwhile, which stays terminated, as
+    // the last byte is a NUL before and after; no reference to it is made.
+    unsafe { (*sb).s_id = id };
 }
 
 /// `file_system_type.kill_sb`.
@@ -472,16 +487,21 @@ fn set_id_of_dev(sb: &mut bindings::super_block) {
 ///
 /// Only to be called by the VFS, with a superblock of type `T` that nobody uses any more.
 pub(crate) unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_block) {
-    // SAFETY: as the function's contract says; `s_fs_info` came with the superblock from its
-    // context. It is freed last, since inodes and the claims of devices refer to it.
+    // SAFETY: Nobody uses the superblock any more, and `s_fs_info` came with it from its context. It
+    // is freed last, since inodes and the claims of devices refer to it.
     unsafe {
         let info = (*sb).s_fs_info.cast::<SbInfo<T>>();
+        // Of what was mounted `put_super` puts them, when no other inode is left. Of what was not
+        // they are the only ones, and reads may be on their way from devices that close below.
+        if (*sb).s_root.is_null() {
+            (*info).put_internal();
+            inode::put_forgotten(sb);
+        }
         if (*info).file.is_some() || T::BACKING == Backing::Nothing {
             bindings::kill_anon_super(sb);
         } else {
             bindings::kill_block_super(sb);
         }
-        (*info).put_internal();
         drop(KBox::from_raw(info));
         (*sb).s_fs_info = core::ptr::null_mut();
     }
@@ -491,12 +511,16 @@ pub(crate) unsafe extern "C" fn kill_sb<T: FileSystem>(sb: *mut bindings::super_
 ///
 /// Only to be called by the VFS at unmount, when no inode but the internal ones is left.
 unsafe extern "C" fn put_super<T: FileSystem>(sb: *mut bindings::super_block) {
-    // SAFETY: it was mounted, so it has its data.
+    // SAFETY: It has a root, so it has its data.
     let sb = unsafe { SuperBlock::<T>::from_raw(sb) };
     sb.info().directory.remove();
     T::put_super(sb);
-    // SAFETY: no call into the filesystem is under way or will come, but for these inodes' own end.
-    unsafe { sb.info().put_internal() };
+    // SAFETY: No call into the filesystem is under way or will come, but for these inodes' own end. No
+    // dentry and no file is left, and the VFS takes it that nobody else has an inode either.
+    unsafe {
+        sb.info().put_internal();
+        inode::put_forgotten(sb.as_ptr());
+    }
 }
 
 /// # Safety

@@ -52,6 +52,7 @@ use core::{
     mem::MaybeUninit,
     ptr::NonNull,
     sync::atomic::{
+        AtomicBool,
         AtomicUsize,
         Ordering, //
     }, //
@@ -70,6 +71,9 @@ static DROPPED: AtomicUsize = AtomicUsize::new(0);
 pub(super) fn dropped() -> usize {
     DROPPED.load(Ordering::Relaxed)
 }
+
+/// Whether a mount fails, and forgets about its root inode.
+pub(super) static FORGETFUL: AtomicBool = AtomicBool::new(false);
 
 /// Data of an inode: counts its end.
 pub(super) struct Data;
@@ -158,7 +162,12 @@ impl FileSystem for TestFs {
     }
 
     fn root<'a>(sb: &'a SuperBlock<Self>, _fc: &FsContext<Self>) -> Result<InodeRef<'a, Self>> {
-        Self::iget(sb, ROOT)
+        let root = Self::iget(sb, ROOT)?;
+        if FORGETFUL.load(Ordering::Relaxed) {
+            core::mem::forget(root);
+            return Err(ENODEV);
+        }
+        Ok(root)
     }
 
     fn reconfigure(

@@ -13,6 +13,7 @@ use crate::{
     super_block::SuperBlock,
     FileSystem, //
 };
+use core::sync::atomic::Ordering;
 use kernel::prelude::*;
 
 /// A key that nothing else has.
@@ -95,7 +96,7 @@ mod suite {
     }
 
     #[test]
-    fn data_is_dropped_once_after_rcu() -> Result {
+    fn data_is_dropped_once() -> Result {
         let gone = drops(|mount| {
             let sb = mount.super_block();
             let new = fresh(sb)?;
@@ -105,6 +106,8 @@ mod suite {
             grace();
             assert_eq!(dropped(), before);
             drop(inode);
+            // At once: by this task, not under RCU.
+            assert_eq!(dropped() - before, 1);
             grace();
             assert_eq!(dropped() - before, 1);
             assert!(matches!(sb.iget5(KEY, KEY)?, Found::New(_)));
@@ -112,6 +115,58 @@ mod suite {
         })?;
         assert_eq!(gone, 2);
         Ok(())
+    }
+
+    #[test]
+    fn forgotten_references_are_put_at_unmount() -> Result {
+        let gone = drops(|mount| {
+            let sb = mount.super_block();
+            let before = dropped();
+            for _ in 0..3 {
+                core::mem::forget(TestFs::iget(sb, KEY)?);
+                core::mem::forget(TestFs::iget(sb, ROOT)?);
+            }
+            // It stays new for ever, as far as others are concerned.
+            core::mem::forget(sb.iget5(KEY + 1, KEY + 1)?);
+            grace();
+            assert_eq!(dropped(), before);
+            Ok(())
+        })?;
+        // The new one had no data.
+        assert_eq!(gone, 2);
+        Ok(())
+    }
+
+    #[test]
+    fn forgotten_references_are_put_if_a_mount_fails() -> Result {
+        let before = dropped();
+        FORGETFUL.store(true, Ordering::Relaxed);
+        let result = with_mount(|_| Ok(()));
+        FORGETFUL.store(false, Ordering::Relaxed);
+        assert_eq!(result, Err(ENODEV));
+        assert_eq!(dropped() - before, 1);
+        Ok(())
+    }
+
+    #[test]
+    fn references_are_limited() -> Result {
+        with_mount(|mount| {
+            let sb = mount.super_block();
+            let inode = TestFs::iget(sb, KEY)?;
+            // SAFETY: The inode is live, and as many references are taken back below.
+            let count = unsafe { &raw mut (*inode.as_ptr()).i_count.counter };
+            // SAFETY: Nobody else uses this inode.
+            let more = |n: i32| unsafe { count.write_volatile(count.read_volatile() + n) };
+            more(i32::MAX / 2 - 1);
+            // As many as there may be, and one more.
+            let last = TestFs::iget(sb, KEY);
+            let refused = TestFs::iget(sb, KEY).map(|_| ());
+            drop(last);
+            more(-(i32::MAX / 2 - 1));
+            assert_eq!(refused, Err(EOVERFLOW));
+            assert_eq!(inode.key(), KEY);
+            Ok(())
+        })
     }
 
     #[test]
