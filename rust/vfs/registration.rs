@@ -348,19 +348,26 @@ impl<T: FileSystem> PinnedDrop for Registration<T> {
 /// To be invoked once, in the root of the crate, with a type that can be named there.
 ///
 /// The arguments are those of [`module!`](kernel::macros::module), where `type` is the
-/// [`FileSystem`].
+/// [`FileSystem`]; there are no parameters.
 ///
 /// # Soundness
 ///
 /// What this expands to has `unsafe` in it, as what `module!` expands to does, and the compiler's
-/// `unsafe_code` lint says nothing of what macros of other crates expand to. The block takes no
-/// expression of the caller's. What it promises is kept by privacy: the type that has the
-/// [`Registration`] is private to a module of its own, in which there is nothing but this expansion.
-/// So no code of the crate can name it, initialise another one, or drop it; `module!` does both, in
-/// its `init` and `exit` functions, which only the kernel calls.
+/// `unsafe_code` lint says nothing of what macros of other crates expand to. What the block promises
+/// is kept by privacy: the type that has the [`Registration`] is private to a module of its own, in
+/// which there is nothing but this expansion, as the arguments are names and literals only. So no code
+/// of the crate can name it, initialise another one, or drop it; `module!` does both, in its `init`
+/// and `exit` functions, which only the kernel calls.
 #[macro_export]
 macro_rules! module_filesystem {
-    (type: $type:ty, $($rest:tt)*) => {
+    (
+        type: $type:ident,
+        name: $name:literal,
+        authors: [$($author:literal),* $(,)?],
+        description: $description:literal,
+        license: $license:literal $(,
+        alias: [$($alias:literal),* $(,)?])? $(,)?
+    ) => {
         mod __module_filesystem {
             use super::*;
 
@@ -387,7 +394,11 @@ macro_rules! module_filesystem {
 
             ::kernel::prelude::module! {
                 type: FileSystemModule,
-                $($rest)*
+                name: $name,
+                authors: [$($author),*],
+                description: $description,
+                license: $license,
+                $(alias: [$($alias),*],)?
             }
         }
     };
