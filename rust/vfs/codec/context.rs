@@ -124,7 +124,9 @@ pub(super) struct Workspace(KVVec<u64>);
 impl Workspace {
     pub(super) fn new(size: usize, alloc: Alloc) -> Result<Self> {
         let words = size.div_ceil(size_of::<u64>());
-        Ok(Self(alloc.within(|| KVVec::with_capacity(words, alloc.flags()))?))
+        Ok(Self(
+            alloc.within(|| KVVec::with_capacity(words, alloc.flags()))?,
+        ))
     }
 
     pub(super) fn as_mut_ptr(&mut self) -> *mut c_void {
