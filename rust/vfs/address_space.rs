@@ -55,7 +55,8 @@ unsafe extern "C" fn read_folio<A: Operations>(
     _file: *mut bindings::file,
     folio: *mut bindings::folio,
 ) -> c_int {
-    // SAFETY: as the function's contract says; a locked folio has its mapping.
+    // SAFETY: The page cache calls this with a locked folio that is to be read, whose lock moves here. It
+    // has its mapping as long as it is locked, and with that an inode of the type.
     let (inode, folio) = unsafe {
         let mapping = (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping;
         (
@@ -70,7 +71,8 @@ unsafe extern "C" fn read_folio<A: Operations>(
 ///
 /// Only to be called by the page cache, for an inode of `A::FileSystem`.
 unsafe extern "C" fn readahead<A: Operations>(control: *mut bindings::readahead_control) {
-    // SAFETY: as the function's contract says.
+    // SAFETY: The page cache calls this with a control block that is this call's, of a mapping of an
+    // inode of the type, to which the caller has a reference.
     let (inode, folios) = unsafe {
         (
             Inode::from_raw((*(*control).mapping).host),

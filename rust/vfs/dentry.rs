@@ -27,7 +27,8 @@ impl<T: FileSystem> Dentry<T> {
     ///
     /// `dentry` is live and stable for `'a`, on a mounted superblock of type `T`.
     pub(crate) unsafe fn from_raw<'a>(dentry: *mut bindings::dentry) -> &'a Self {
-        // SAFETY: transparent over `dentry`; valid by the contract.
+        // SAFETY: `Dentry` is transparent over `dentry`, and the caller has one that is live and stable
+        // for `'a`.
         unsafe { &*dentry.cast() }
     }
 
@@ -72,7 +73,7 @@ const WORDS: usize = 3;
 ///
 /// `inode` is a ready inode of type `T`.
 unsafe fn encode_one<T: FileSystem>(inode: *mut bindings::inode) -> [u32; WORDS] {
-    // SAFETY: as the contract says.
+    // SAFETY: The caller has a ready inode of the type.
     let (key, generation) = unsafe { (Inode::<T>::from_raw(inode).key(), (*inode).i_generation) };
     [(key >> 32) as u32, key as u32, generation]
 }
@@ -87,7 +88,8 @@ unsafe extern "C" fn encode_fh<T: FileSystem>(
     parent: *mut bindings::inode,
 ) -> c_int {
     let words = if parent.is_null() { WORDS } else { 2 * WORDS };
-    // SAFETY: as the function's contract says; what is written was seen to fit.
+    // SAFETY: exportfs calls this with ready inodes of the type, or without a parent, and with room for
+    // `max_len` words, in which what is written was seen to fit.
     unsafe {
         let room = core::mem::replace(&mut *max_len, words as c_int);
         if room < words as c_int {
@@ -113,7 +115,7 @@ unsafe fn obtain<T: FileSystem>(
     sb: *mut bindings::super_block,
     key: Result<u64>,
 ) -> *mut bindings::dentry {
-    // SAFETY: as the contract says.
+    // SAFETY: The caller has a mounted superblock of the type, which has its data.
     let sb = unsafe { SuperBlock::<T>::from_raw(sb) };
     match key.and_then(|key| T::iget(sb, key)) {
         // SAFETY: `d_obtain_alias` takes over the reference.
@@ -154,10 +156,10 @@ unsafe extern "C" fn fh_to_dentry<T: FileSystem>(
     {
         return core::ptr::null_mut();
     }
-    // SAFETY: as the function's contract says.
+    // SAFETY: exportfs calls this with `len` words.
     match unsafe { decode(fid, len, 0) } {
         None => core::ptr::null_mut(),
-        // SAFETY: as above.
+        // SAFETY: exportfs calls this on a mounted superblock of the type.
         Some(key) => unsafe { obtain::<T>(sb, Ok(key)) },
     }
 }
@@ -174,10 +176,10 @@ unsafe extern "C" fn fh_to_parent<T: FileSystem>(
     if ty != bindings::fid_type_FILEID_INO64_GEN_PARENT as c_int {
         return core::ptr::null_mut();
     }
-    // SAFETY: as the function's contract says.
+    // SAFETY: exportfs calls this with `len` words.
     match unsafe { decode(fid, len, 1) } {
         None => core::ptr::null_mut(),
-        // SAFETY: as above.
+        // SAFETY: exportfs calls this on a mounted superblock of the type.
         Some(key) => unsafe { obtain::<T>(sb, Ok(key)) },
     }
 }
@@ -188,7 +190,8 @@ unsafe extern "C" fn fh_to_parent<T: FileSystem>(
 unsafe extern "C" fn get_parent<T: FileSystem>(
     child: *mut bindings::dentry,
 ) -> *mut bindings::dentry {
-    // SAFETY: as the function's contract says; a directory's dentry is positive.
+    // SAFETY: exportfs calls this with a directory's dentry on a mounted superblock of the type: it is
+    // positive, and its inode stays for the call.
     unsafe {
         let dir = Inode::<T>::from_raw((*child).d_inode);
         obtain::<T>((*child).d_sb, T::parent(dir))

@@ -20,7 +20,10 @@ use crate::{
     iomap,
     task, //
 };
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 use kernel::prelude::*;
 
 /// What a directory does.
@@ -38,20 +41,28 @@ pub trait Operations: inode::Operations {
 }
 
 /// Where a listing is, and where its entries go: a `dir_context` with the open file it belongs to.
+///
+/// # Invariants
+///
+/// The context is part of something of the caller's, who moves it on, too (its `actor`); so no reference
+/// to it is made. It and the file live for `'a`.
 pub struct Cursor<'a> {
-    ctx: &'a mut bindings::dir_context,
+    ctx: NonNull<bindings::dir_context>,
     file: *mut bindings::file,
+    _p: PhantomData<&'a mut bindings::dir_context>,
 }
 
 impl Cursor<'_> {
     /// The position, as `telldir(3)` gives it.
     pub fn pos(&self) -> u64 {
-        self.ctx.pos as u64
+        // SAFETY: The context is live.
+        unsafe { (*self.ctx.as_ptr()).pos as u64 }
     }
 
     /// Moves on. Positions past `i64::MAX` are cut to it.
     pub fn set_pos(&mut self, pos: u64) {
-        self.ctx.pos = i64::try_from(pos).unwrap_or(i64::MAX);
+        // SAFETY: The context is live, and its position is the directory's to set.
+        unsafe { (*self.ctx.as_ptr()).pos = i64::try_from(pos).unwrap_or(i64::MAX) };
     }
 
     /// Emits one entry; `false` when the caller has no room for it, and it must come again.
@@ -61,8 +72,16 @@ impl Cursor<'_> {
         let Ok(len) = i32::try_from(name.len()) else {
             return false;
         };
-        // SAFETY: the context is live, and the name as long as said.
-        unsafe { helpers::dir_emit(self.ctx, name.as_ptr().cast(), len, ino, d_type.into()) }
+        // SAFETY: The context is live, and the name as long as said.
+        unsafe {
+            helpers::dir_emit(
+                self.ctx.as_ptr(),
+                name.as_ptr().cast(),
+                len,
+                ino,
+                d_type.into(),
+            )
+        }
     }
 
     /// Starts reading `pages` pages of the directory from page `index` on, unless a readahead
@@ -131,7 +150,8 @@ unsafe extern "C" fn lookup<O: Operations>(
     dentry: *mut bindings::dentry,
     flags: u32,
 ) -> *mut bindings::dentry {
-    // SAFETY: as the function's contract says; `dir` is locked, so the name stays.
+    // SAFETY: The VFS calls this with a ready directory of the type, which is locked, so that the name
+    // of the dentry stays.
     let (dir, name) = unsafe { (Inode::from_raw(dir), Dentry::from_raw(dentry)) };
     let inode = match O::lookup(dir, name, flags) {
         Ok(Some(inode)) => inode.into_raw(),
@@ -149,13 +169,16 @@ unsafe extern "C" fn iterate_shared<O: Operations>(
     file: *mut bindings::file,
     ctx: *mut bindings::dir_context,
 ) -> c_int {
-    // SAFETY: as the function's contract says.
+    // SAFETY: The VFS calls this with an open directory of the type, whose inode is ready and stays for
+    // the call, and with a context, which is not null.
     let (dir, mut cursor) = unsafe {
         (
             Inode::from_raw((*file).f_inode),
+            // INVARIANT: Both live until this returns.
             Cursor {
-                ctx: &mut *ctx,
+                ctx: NonNull::new_unchecked(ctx),
                 file,
+                _p: PhantomData,
             },
         )
     };

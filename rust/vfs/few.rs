@@ -105,7 +105,7 @@ impl<T, const N: usize> Deref for Few<T, N> {
     fn deref(&self) -> &[T] {
         match &self.0 {
             Room::There(many) => many,
-            // SAFETY: by the invariants so many are initialised, and in a row.
+            // SAFETY: The first `len` are initialised by the invariants, and lie in a row.
             Room::Here { items, len } => unsafe {
                 core::slice::from_raw_parts(items.as_ptr().cast(), *len)
             },
@@ -117,7 +117,8 @@ impl<T, const N: usize> DerefMut for Few<T, N> {
     fn deref_mut(&mut self) -> &mut [T] {
         match &mut self.0 {
             Room::There(many) => many,
-            // SAFETY: as in `deref`; the borrow is unique.
+            // SAFETY: The first `len` are initialised by the invariants, and lie in a row; the borrow
+            // is unique.
             Room::Here { items, len } => unsafe {
                 core::slice::from_raw_parts_mut(items.as_mut_ptr().cast(), *len)
             },
@@ -131,7 +132,7 @@ impl<T, const N: usize> Drop for Few<T, N> {
             return;
         };
         let items = core::ptr::slice_from_raw_parts_mut(items.as_mut_ptr().cast::<T>(), *len);
-        // SAFETY: by the invariants so many are initialised, and nobody looks at them again.
+        // SAFETY: The first `len` are initialised by the invariants, and nobody looks at them again.
         unsafe { core::ptr::drop_in_place(items) };
     }
 }

@@ -55,7 +55,8 @@ unsafe extern "C" fn read_iter<M: iomap::Operations>(
     iocb: *mut bindings::kiocb,
     to: *mut bindings::iov_iter,
 ) -> isize {
-    // SAFETY: as the function's contract says.
+    // SAFETY: The VFS calls this with an open file that is mapped by `M`, so its inode is ready and
+    // stays for the call, and with an iterator to read to.
     unsafe {
         if helpers::iov_iter_count(to) == 0 {
             return 0;
@@ -77,7 +78,8 @@ pub(crate) unsafe extern "C" fn ioctl<T: FileSystem>(
     cmd: u32,
     arg: usize,
 ) -> c_long {
-    // SAFETY: as the function's contract says.
+    // SAFETY: The VFS calls this with an open file of the type, whose inode is ready and stays for the
+    // call.
     let inode = unsafe { Inode::<T>::from_raw((*file).f_inode) };
     if cmd != bindings::VFS_FS_IOC_GETFSLABEL {
         return ENOTTY.to_errno() as c_long;
@@ -102,6 +104,6 @@ pub(crate) unsafe extern "C" fn compat_ioctl<T: FileSystem>(
     arg: usize,
 ) -> c_long {
     // A compat pointer is the low half of an address (`compat_ptr`).
-    // SAFETY: as the function's contract says.
+    // SAFETY: The VFS calls this with an open file of the type, which `ioctl` asks for.
     unsafe { ioctl::<T>(file, cmd, arg as u32 as usize) }
 }

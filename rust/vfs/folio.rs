@@ -172,7 +172,8 @@ unsafe impl Send for FolioPart {}
 ///
 /// `folio` is live.
 unsafe fn private(folio: NonNull<bindings::folio>) -> *mut *mut c_void {
-    // SAFETY: as the contract says; this is `folio.private`, in a union of words.
+    // SAFETY: The caller has a live folio; only the address of `folio.private` is taken, which is in a
+    // union of words.
     unsafe {
         &raw mut (*folio.as_ptr())
             .__bindgen_anon_1
@@ -198,7 +199,7 @@ unsafe fn state(folio: &NonNull<bindings::folio>) -> &AtomicUsize {
 ///
 /// As for [`state`]; one that is counted is gone with this.
 unsafe fn end_once(folio: NonNull<bindings::folio>, good: bool) {
-    // SAFETY: by the contract.
+    // SAFETY: The caller has a part of it, so the folio is locked and has parts.
     let state = unsafe { state(&folio) };
     if !good {
         state.fetch_or(ERROR, Ordering::Relaxed);
@@ -248,7 +249,7 @@ impl FolioPart {
     }
 
     fn state(&self) -> &AtomicUsize {
-        // SAFETY: by the invariants.
+        // SAFETY: The folio is locked as long as it has parts, of which this is one.
         unsafe { state(&self.folio) }
     }
 
@@ -284,7 +285,9 @@ impl FolioPart {
         self.state().fetch_add(PART, Ordering::Relaxed);
         // INVARIANT: just counted.
         let hold = PageHold(page);
-        // SAFETY: by the invariants there was none.
+        // SAFETY: Of the pages before `place.pages()` no `FilePage` was made, and no other part has bytes
+        // of this one, so none will be made by another; this part makes none of it again, as `place`
+        // was just set.
         Some(unsafe { FilePage::new(hold) })
     }
 
@@ -340,8 +343,10 @@ impl FolioPart {
     /// Copies `bytes` to byte `offset` of the part. `EINVAL` if they go beyond it.
     pub fn write(&mut self, offset: usize, bytes: &[u8]) -> Result {
         let to = self.inner(offset..offset.checked_add(bytes.len()).ok_or(EINVAL)?)?;
-        // SAFETY: the range is within this part, and no Rust code has references to bytes of a folio. At most a device
-        // writes there, if the page was given.
+        // SAFETY: The range is within this part, so nobody else has these bytes, and no Rust code has
+        // references to bytes of a folio. A device or a decoder that writes to a page that was given
+        // (`Self::give`) writes plain memory at the same time at worst: what is there is then either's
+        // bytes, which nobody looks at before the part ends.
         unsafe {
             helpers::memcpy_to_folio(
                 self.folio.as_ptr(),
@@ -371,8 +376,9 @@ impl FolioPart {
         while done < n {
             let at = from + done;
             let len = (n - done).min(PAGE_SIZE - at % PAGE_SIZE);
-            // SAFETY: both ranges are within their folios, by the contract and as `inner` checked, and
-            // what is mapped is within a page. The mapping is undone at once.
+            // SAFETY: The first range is within its folio, which the caller says, the second within this
+            // part, as `inner` checked, and what is mapped is within a page. The mapping is undone at
+            // once.
             unsafe {
                 let bytes = helpers::kmap_local_folio(folio, at);
                 helpers::memcpy_to_folio(self.folio.as_ptr(), to.start + done, bytes.cast(), len);
@@ -386,7 +392,9 @@ impl FolioPart {
     /// Zeroes `range` of the part. `EINVAL` if it goes beyond it.
     pub fn zero(&mut self, range: Range<usize>) -> Result {
         let range = self.inner(range)?;
-        // SAFETY: as in `write`.
+        // SAFETY: The range is within this part, so nobody else has these bytes, and no Rust code has
+        // references to bytes of a folio. A device that writes to a page that was given at the same
+        // time leaves either's bytes, which nobody looks at before the part ends.
         unsafe { helpers::folio_zero_range(self.folio.as_ptr(), range.start, range.len()) };
         Ok(())
     }
@@ -403,7 +411,7 @@ impl FolioPart {
     /// Ends the read of this part, and with the last part that of the folio.
     pub fn end(self, result: Result) {
         let this = ManuallyDrop::new(self);
-        // SAFETY: by the invariants; the count goes with this.
+        // SAFETY: The folio is locked and this is one of its parts, which is not dropped again.
         unsafe { end_once(this.folio, result.is_ok()) };
     }
 }
@@ -416,7 +424,8 @@ impl FolioPart {
 /// The folio of the page is locked, and this is counted in its private data as a part is.
 pub(crate) struct PageHold(NonNull<bindings::page>);
 
-// SAFETY: as for `FolioPart`.
+// SAFETY: A folio may be unlocked by another task than locked it, in any context, and the count is
+// atomic.
 unsafe impl Send for PageHold {}
 
 impl PageHold {
@@ -432,7 +441,7 @@ impl PageHold {
 
 impl Clone for PageHold {
     fn clone(&self) -> Self {
-        // SAFETY: by the invariants.
+        // SAFETY: The folio is locked as long as this is there, and counted in its private data.
         unsafe { state(&self.folio()) }.fetch_add(PART, Ordering::Relaxed);
         // INVARIANT: just counted.
         Self(self.0)
@@ -441,14 +450,14 @@ impl Clone for PageHold {
 
 impl Drop for PageHold {
     fn drop(&mut self) {
-        // SAFETY: by the invariants; the count goes with this.
+        // SAFETY: The folio is locked, and its private data counts this, which goes.
         unsafe { end_once(self.folio(), true) };
     }
 }
 
 impl Drop for FolioPart {
     fn drop(&mut self) {
-        // SAFETY: by the invariants; the count goes with this.
+        // SAFETY: The folio is locked and this is one of its parts, which goes.
         unsafe { end_once(self.folio, false) };
     }
 }

@@ -52,7 +52,7 @@ unsafe impl Sync for Spec {}
 #[repr(transparent)]
 pub struct Choice(bindings::constant_table);
 
-// SAFETY: as for `Spec`.
+// SAFETY: A choice is only read, and its name is static.
 unsafe impl Sync for Choice {}
 
 impl Choice {
@@ -135,7 +135,7 @@ impl<'a> Parameter<'a> {
 
     /// Of a number: its value. 0 for options of other kinds.
     pub fn u64(&self) -> u64 {
-        // SAFETY: as in `choice`.
+        // SAFETY: The union holds only integers, and `parse_param` zeroes it before it is filled.
         unsafe { *self.result.__bindgen_anon_1.uint_64.as_ref() }
     }
 
@@ -154,7 +154,7 @@ impl<T: FileSystem> FsContext<T> {
     ///
     /// `fc` is a context of type `T`, live for `'a`.
     pub(crate) unsafe fn from_raw<'a>(fc: *mut bindings::fs_context) -> &'a Self {
-        // SAFETY: `FsContext` is transparent to `fs_context`, which is valid by the contract.
+        // SAFETY: `FsContext` is transparent over `fs_context`, and the caller has a live one.
         unsafe { &*fc.cast() }
     }
 
@@ -245,7 +245,8 @@ unsafe extern "C" fn parse_param<T: FileSystem>(
 ) -> c_int {
     let () = Tables::<T>::CLOSED;
     from_result(|| {
-        // SAFETY: as the function's contract says.
+        // SAFETY: The VFS calls this with a live context and a parameter, both of which are this call's
+        // while it lasts.
         let (info, param) = unsafe { (info::<T>(fc)?, &mut *param) };
         // SAFETY: `key` of a parameter is a string.
         let key = unsafe { CStr::from_char_ptr(param.key) };
@@ -325,15 +326,15 @@ unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut bindings::fs_context) -> c
             Backing::BlockDevice => 0,
             Backing::BlockDeviceOrFile => bindings::GET_TREE_BDEV_QUIET_LOOKUP,
         };
-        // SAFETY: as the function's contract says; the reference ends before a superblock takes the
-        // `SbInfo` over.
+        // SAFETY: The VFS calls this with a live context; the reference ends before a superblock takes
+        // the `SbInfo` over.
         if let Some(file) = unsafe { &info::<T>(fc)?.file } {
             if !file.is_regular() {
                 return Err(invalid(fmt!("source is unsupported")));
             }
             return nodev().map(|()| 0);
         }
-        // SAFETY: as for `nodev`.
+        // SAFETY: `fc` is live, and `fill_super` fits its type.
         let ret = unsafe { bindings::get_tree_bdev_flags(fc, fill, flags) };
         if ret != ENOTBLK.to_errno() || T::BACKING != Backing::BlockDeviceOrFile {
             return to_result(ret).map(|()| 0);
@@ -341,12 +342,13 @@ unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut bindings::fs_context) -> c
         // SAFETY: a source is null or a string that lives with the context.
         let source = NonNull::new(unsafe { (*fc).source }.cast_mut());
         let source = source.ok_or_else(|| invalid(fmt!("No source specified")))?;
-        // SAFETY: as above.
+        // SAFETY: The source is a string that lives with the context.
         let file = BackingFile::open(unsafe { CStr::from_char_ptr(source.as_ptr()) })?;
         if !file.is_regular() {
             return Err(ENOTBLK);
         }
-        // SAFETY: as the function's contract says: no superblock took the `SbInfo`, or there is none.
+        // SAFETY: The context is live. Where a superblock was made that took the `SbInfo` over, it is
+        // not in the context any more, and there is none.
         unsafe { info::<T>(fc)? }.file = Some(file);
         nodev().map(|()| 0)
     })
@@ -358,7 +360,7 @@ unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut bindings::fs_context) -> c
 /// `s_umount` is held for writing.
 unsafe extern "C" fn reconfigure<T: FileSystem>(fc: *mut bindings::fs_context) -> c_int {
     from_result(|| {
-        // SAFETY: as the function's contract says.
+        // SAFETY: The VFS calls this with a live context, which is this call's while it lasts.
         let context = unsafe { info::<T>(fc)? }.context.take().ok_or(EINVAL)?;
         // SAFETY: a context for a remount holds the root of a superblock of type `T`, which was
         // filled before it was mounted.

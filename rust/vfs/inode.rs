@@ -93,9 +93,10 @@ impl<T: FileSystem> WithData<T> {
 #[repr(transparent)]
 pub struct Inode<T: FileSystem>(Opaque<bindings::inode>, PhantomData<T>);
 
-// SAFETY: the C object is made for concurrent use, and the data is `Send` and `Sync`.
+// SAFETY: An inode belongs to no task, and its data is `Send`.
 unsafe impl<T: FileSystem> Send for Inode<T> {}
-// SAFETY: as above.
+// SAFETY: The C object is made for concurrent use: what is read here of it does not change, or is read
+// by C's own accessors. The data is `Sync`.
 unsafe impl<T: FileSystem> Sync for Inode<T> {}
 
 impl<T: FileSystem> Inode<T> {
@@ -103,7 +104,8 @@ impl<T: FileSystem> Inode<T> {
     ///
     /// `inode` is ready, of type `T`, and live for `'a`.
     pub(crate) unsafe fn from_raw<'a>(inode: *mut bindings::inode) -> &'a Self {
-        // SAFETY: transparent over `inode`; valid by the contract.
+        // SAFETY: `Inode` is transparent over `inode`, and the caller has a ready one that is live for
+        // `'a`.
         unsafe { &*inode.cast() }
     }
 
@@ -121,7 +123,7 @@ impl<T: FileSystem> Inode<T> {
 
     /// What it was looked up by, see [`SuperBlock::iget5`].
     pub fn key(&self) -> u64 {
-        // SAFETY: by the type invariants it is set.
+        // SAFETY: The key was set before the inode got into the hash, and does not change after that.
         unsafe { (*WithData::<T>::of(self.as_ptr())).key }
     }
 
@@ -312,7 +314,8 @@ unsafe extern "C" fn iget5_test<T: FileSystem>(
     inode: *mut bindings::inode,
     id: *mut c_void,
 ) -> c_int {
-    // SAFETY: as the function's contract says.
+    // SAFETY: `iget5_locked` calls this with an inode of `T` that is in the hash, so its key is set, and
+    // with the `Id` that `iget5` gave it.
     unsafe { ((*WithData::<T>::of(inode)).key == (*id.cast::<Id>()).key).into() }
 }
 
@@ -323,7 +326,8 @@ unsafe extern "C" fn iget5_set<T: FileSystem>(
     inode: *mut bindings::inode,
     id: *mut c_void,
 ) -> c_int {
-    // SAFETY: as the function's contract says; nobody else sees the inode yet.
+    // SAFETY: `iget5_locked` calls this with an inode of `T` that is not in the hash yet, so nobody else
+    // sees it, and with the `Id` that `iget5` gave it.
     unsafe {
         let id = &*id.cast::<Id>();
         (*WithData::<T>::of(inode)).key = id.key;
@@ -510,7 +514,8 @@ pub(crate) unsafe extern "C" fn free_inode<T: FileSystem>(inode: *mut bindings::
 ///
 /// Only to be called by the VFS, with an inode that nobody has a reference to.
 pub(crate) unsafe extern "C" fn evict_inode(inode: *mut bindings::inode) {
-    // SAFETY: as the function's contract says.
+    // SAFETY: The VFS calls this with an inode that nobody has a reference to, as `evict_inode` wants it
+    // to be truncated and cleared.
     unsafe {
         bindings::truncate_inode_pages_final(&raw mut (*inode).i_data);
         bindings::clear_inode(inode);

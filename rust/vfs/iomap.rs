@@ -148,7 +148,8 @@ unsafe extern "C" fn next<M: Operations>(
     iomap: *mut bindings::iomap,
     srcmap: *mut bindings::iomap,
 ) -> c_int {
-    // SAFETY: as the function's contract says.
+    // SAFETY: iomap calls this with the parts of a walk over an inode that `M` maps, which `begin` and
+    // `end` are called with.
     unsafe { helpers::iomap_iter_next(iter, iomap, srcmap, Some(begin::<M>), Some(end)) }
 }
 
@@ -158,8 +159,9 @@ unsafe extern "C" fn next<M: Operations>(
 ///
 /// `iomap` is the `iomap` of an `iomap_iter` that one of this module's functions began.
 unsafe fn walk<'a>(iomap: *mut bindings::iomap) -> Option<&'a mut Walk> {
-    // SAFETY: as the contract says; `private` is null or the `Walk` on the stack of that function,
-    // which nobody else uses while a step is taken.
+    // SAFETY: The caller has the `iomap` of a walk that a function of this module began. Its `private`
+    // is null or the `Walk` on the stack of that function, which nobody else uses while a step is
+    // taken.
     unsafe {
         let iter = kernel::container_of!(iomap, bindings::iomap_iter, iomap);
         (*iter).private.cast::<Walk>().as_mut()
@@ -178,7 +180,8 @@ unsafe extern "C" fn begin<M: Operations>(
     _srcmap: *mut bindings::iomap,
 ) -> c_int {
     from_result(|| {
-        // SAFETY: as the function's contract says.
+        // SAFETY: iomap calls this with an inode that `M` maps, and with an `iomap` to fill in, which is
+        // this call's.
         let (inode, to) = unsafe { (Inode::from_raw(inode), &mut *iomap) };
         let mapping = M::map(inode, pos as u64, len as u64)?;
         // iomap takes these as given, and copies inline data by them.
@@ -282,12 +285,14 @@ unsafe extern "C" fn readahead<M: Operations>(rac: *mut bindings::readahead_cont
         rac,
         ..pin_init::zeroed()
     };
-    // SAFETY: as the function's contract says; the control has the mapping of that inode.
+    // SAFETY: The page cache calls this with a control block of an inode that `M` maps, to which the
+    // caller has a reference.
     unsafe {
         let inode = Inode::from_raw((*(*rac).mapping).host);
         M::on_readahead(inode, || Readahead::from_raw(rac).range());
     }
-    // SAFETY: as for `read_folio`.
+    // SAFETY: The folios of the control block are locked, and iomap ends each once; the contexts live
+    // until it returns.
     unsafe {
         bindings::iomap_readahead(Tables::<M>::OPS, &mut ctx, (&raw mut walk).cast());
     }
@@ -300,7 +305,7 @@ unsafe extern "C" fn bmap<M: Operations>(
     mapping: *mut bindings::address_space,
     block: bindings::sector_t,
 ) -> bindings::sector_t {
-    // SAFETY: as the function's contract says.
+    // SAFETY: The VFS calls this with the mapping of an inode that `M` maps.
     unsafe { bindings::iomap_bmap(mapping, block, Tables::<M>::OPS) }
 }
 
@@ -313,7 +318,7 @@ pub(crate) unsafe extern "C" fn fiemap<M: Operations>(
     start: u64,
     len: u64,
 ) -> c_int {
-    // SAFETY: as the function's contract says.
+    // SAFETY: The VFS calls this with an inode that `M` maps, and with what it is to fill in.
     unsafe { bindings::iomap_fiemap(inode, info.cast(), start, len, Tables::<M>::OPS) }
 }
 
@@ -328,8 +333,8 @@ pub(crate) unsafe fn dio_rw<M: Operations>(
 ) -> isize {
     let mut walk = Walk::default();
     let private = (&raw mut walk).cast();
-    // SAFETY: as the contract says; iomap submits everything before it returns, so that the walk
-    // is not used after.
+    // SAFETY: The caller reads a file on a block device that `M` maps. iomap submits everything before
+    // it returns, so that the walk is not used after.
     unsafe { bindings::iomap_dio_rw(iocb, to, Tables::<M>::OPS, core::ptr::null(), 0, private, 0) }
 }
 
@@ -342,7 +347,7 @@ pub(crate) unsafe extern "C" fn llseek<M: Operations>(
     whence: c_int,
 ) -> bindings::loff_t {
     let ops = Tables::<M>::OPS;
-    // SAFETY: as the function's contract says.
+    // SAFETY: The VFS calls this with an open file that `M` maps.
     unsafe {
         let inode = (*(*file).f_mapping).host;
         let to = match whence as u32 {

@@ -207,7 +207,8 @@ unsafe extern "C" fn getattr<O: Operations>(
     mask: u32,
     _flags: u32,
 ) -> c_int {
-    // SAFETY: as the function's contract says; a path that is looked at is positive.
+    // SAFETY: The VFS calls this with the path of an inode of the type, which is positive, and with a
+    // `kstat` that is this call's.
     unsafe {
         let inode = (*(*path).dentry).d_inode;
         let mut to = Stat {

@@ -82,7 +82,8 @@ unsafe fn read_folio(mapping: *mut bindings::address_space, pos: u64) -> Result<
     if i64::try_from(pos).is_err() {
         return Err(EIO);
     }
-    // SAFETY: as the contract says; no filler means the mapping's own `read_folio`.
+    // SAFETY: The caller has a live mapping, whose own `read_folio` is called where there is no filler,
+    // and takes no file.
     let folio = unsafe {
         bindings::read_cache_folio(
             mapping,
@@ -118,7 +119,7 @@ impl Cached {
 ///
 /// `mapping` is live.
 unsafe fn find_folio(mapping: *mut bindings::address_space, index: u64) -> Option<Cached> {
-    // SAFETY: as the contract says.
+    // SAFETY: The caller has a live mapping.
     let folio = unsafe { helpers::filemap_get_folio(mapping, usize::try_from(index).ok()?) };
     let folio = FolioRef(from_ptr(folio, ENOENT).ok()?);
     // SAFETY: it is referenced, and of the mapping.
@@ -142,7 +143,7 @@ const SMALL: usize = 128;
 unsafe fn copy(to: *mut u8, folio: *mut bindings::folio, offset: usize, n: usize) {
     let word = size_of::<u64>();
     if n > SMALL || offset % word != 0 || offset % PAGE_SIZE + n > PAGE_SIZE {
-        // SAFETY: by the contract. The copy is made by C.
+        // SAFETY: The caller has `n` bytes in the folio and room for as many. The copy is made by C.
         return unsafe { helpers::memcpy_from_folio(to.cast(), folio, offset, n) };
     }
     // SAFETY: the bytes are in one page, which is mapped as long as they are read, and words of it
@@ -215,7 +216,8 @@ impl<'a> MetaReader<'a> {
         let mut bytes = KVec::with_capacity(len, GFP_KERNEL)?;
         let to: *mut u8 = bytes.as_mut_ptr();
         self.each(pos, len, |folio, offset, done, n| {
-            // SAFETY: as in `read`; the vector has room for `len` bytes.
+            // SAFETY: `offset + n` is within the folio, and the vector has room for `len` bytes, of which
+            // these are some.
             unsafe { copy(to.add(done), folio, offset, n) };
             Ok(())
         })?;
@@ -247,7 +249,7 @@ impl<'a> MetaReader<'a> {
         };
         let holds = |c: &Cached| c.start <= pos && len as u64 <= c.end.saturating_sub(pos);
         if !self.folio.as_ref().is_some_and(holds) {
-            // SAFETY: the mapping is live by the contract of `of_mapping`.
+            // SAFETY: The mapping is live for `'a`, as whoever made the reader said (`of_mapping`).
             self.folio = unsafe { find_folio(mapping, pos >> PAGE_SHIFT) };
         }
         self.folio.as_ref().is_some_and(holds)
@@ -271,8 +273,8 @@ impl<'a> MetaReader<'a> {
             let at = pos.checked_add(done as u64).ok_or(EIO)?;
             let cached = match self.folio.take() {
                 Some(cached) if (cached.start..cached.end).contains(&at) => cached,
-                // SAFETY: the mapping is live by the contract of `of_mapping`; the folio keeps its
-                // place while it is referenced.
+                // SAFETY: The mapping is live for `'a`, as whoever made the reader said (`of_mapping`);
+                // the folio keeps its place while it is referenced.
                 _ => unsafe { Cached::new(read_folio(mapping, at)?)? },
             };
             let offset = (at - cached.start) as usize;
@@ -321,7 +323,7 @@ impl Pages<'_> {
         if len > PAGE_SIZE - (pos as usize & (PAGE_SIZE - 1)) {
             return Err(EIO);
         }
-        // SAFETY: by the invariants.
+        // SAFETY: The mapping is that of a directory that lives for `'a`, and has a `read_folio`.
         let folio = unsafe { read_folio(self.0.as_ptr(), pos)? };
         // SAFETY: the folio holds the page that `pos` is in. `NewInode::init` keeps folios of
         // directories out of high memory, so it is mapped.
@@ -341,8 +343,8 @@ impl Deref for FolioBytes {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: by the invariants the bytes are mapped and do not change while the folio is
-        // referenced.
+        // SAFETY: The bytes are in the folio, which is always mapped. They do not change while it is
+        // referenced: it is uptodate, and of a directory, to which nothing writes then.
         unsafe { core::slice::from_raw_parts(self.bytes.as_ptr(), self.len) }
     }
 }
@@ -371,7 +373,7 @@ impl MetaReader<'_> {
         match self.origin {
             Origin::Mapping(mapping) if mapping.is_null() => Err(EIO),
             Origin::Mapping(mapping) => {
-                // SAFETY: the mapping is live by the contract of `of_mapping`.
+                // SAFETY: The mapping is live for `'a`, as whoever made the reader said (`of_mapping`).
                 let folio = unsafe { read_folio(mapping, pos)? };
                 // SAFETY: the folio holds `pos`, so it holds the page around it.
                 let base = unsafe {
@@ -407,7 +409,7 @@ impl MappedMeta {
 impl Drop for MappedMeta {
     fn drop(&mut self) {
         if self.copy.is_none() {
-            // SAFETY: by the invariant this is a local mapping that nobody else undoes.
+            // SAFETY: Without a copy `base` is a local mapping, which nobody else undoes.
             unsafe { helpers::kunmap_local(self.base) };
         }
     }

@@ -88,10 +88,11 @@ pub fn no_fs<R>(f: impl FnOnce() -> R) -> R {
 /// link of a [`Pool`] while it is in one, else the number of [`PageRef`]s to it.
 pub struct Page(NonNull<bindings::page>);
 
-// SAFETY: a page belongs to no task, and what can be done by reference is atomic.
+// SAFETY: A page belongs to no task, and may be freed by any.
 unsafe impl Send for Page {}
 
-// SAFETY: as above.
+// SAFETY: By reference a page can be asked whether it is lent, which is one atomic load, and read by
+// decoders, while which nobody can write to it: lending needs the page mutably (`Page::lend`).
 unsafe impl Sync for Page {}
 
 impl Page {
@@ -118,15 +119,15 @@ impl Page {
     }
 
     fn lent(&self) -> &AtomicUsize {
-        // SAFETY: the page lives as long as `self`, and by the invariants of the type its private
-        // word is only used this way.
+        // SAFETY: The page lives as long as `self`. It is in no pool while there is a `Page`, so its
+        // private word is the number of references that were lent, and only accessed atomically.
         unsafe { AtomicUsize::from_ptr(private(self.as_raw())) }
     }
 
     /// Lends it out to be written to.
     pub fn lend(&mut self) -> PageRef {
         self.lent().fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the page is live.
+        // SAFETY: The page is live, and was allocated alone (order 0), so it is its own folio.
         unsafe { helpers::folio_get(self.as_raw().as_ptr().cast()) };
         // INVARIANT: counted, and with a reference of its own.
         PageRef(self.as_raw())
@@ -152,7 +153,7 @@ impl Drop for Page {
 ///
 /// `page` is live.
 unsafe fn private(page: NonNull<bindings::page>) -> *mut usize {
-    // SAFETY: as the contract says.
+    // SAFETY: The caller has a live page; only the address of the field is taken.
     unsafe { (&raw mut (*page.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.private).cast() }
 }
 
@@ -176,8 +177,9 @@ impl PageRef {
 impl Drop for PageRef {
     fn drop(&mut self) {
         let page = self.as_raw();
-        // SAFETY: by the invariants of the type. The count comes first, as the page may go with the
-        // reference.
+        // SAFETY: The reference is ours, and so the page live; it is one of those that the private word
+        // counts. That comes first, as the page may go with the reference. Allocated alone, it is
+        // its own folio.
         unsafe {
             AtomicUsize::from_ptr(private(page)).fetch_sub(1, Ordering::Release);
             helpers::folio_put(page.as_ptr().cast());
@@ -273,7 +275,8 @@ impl Pool {
 
     fn pop(&mut self) -> Option<Page> {
         let page = NonNull::new(self.first)?;
-        // SAFETY: by the invariants of the type, the page is ours and moves to the caller.
+        // SAFETY: The page is on the list, so it is ours, not lent, and its private word is the next
+        // one. It moves to the caller.
         unsafe {
             let next = private(page);
             self.first = core::ptr::with_exposed_provenance_mut(next.read());

@@ -29,7 +29,7 @@ impl<'a> Readahead<'a> {
     /// `control` is that of a `readahead` callback under way, which uses it for `'a` only through
     /// the result.
     pub(crate) unsafe fn from_raw(control: *mut bindings::readahead_control) -> Self {
-        // SAFETY: as the contract says.
+        // SAFETY: The caller has a live control block, which is used only through the result.
         Self(unsafe { &mut *control })
     }
 

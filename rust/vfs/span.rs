@@ -44,7 +44,7 @@ pub(crate) fn places(len: usize, alloc: Alloc) -> Result<PageList> {
 ///
 /// The page is live.
 pub(crate) unsafe fn address(page: NonNull<bindings::page>) -> *mut u8 {
-    // SAFETY: as the contract says; there is no high memory.
+    // SAFETY: The caller has a live page, and there is no high memory.
     unsafe { helpers::page_address(page.as_ptr()) }.cast()
 }
 
@@ -67,7 +67,7 @@ impl Span {
     ///
     /// The pages are live for as long as the result.
     pub(crate) unsafe fn map(pages: &[Slot]) -> Result<Self> {
-        // SAFETY: by the contract.
+        // SAFETY: The caller has live pages.
         if let Some(address) = unsafe { contiguous(pages) } {
             // INVARIANT: they have it anyway.
             return Ok(Self { address, mapped: 0 });
@@ -78,7 +78,7 @@ impl Span {
         let count = u32::try_from(pages.len())?;
         for n in 0..TRIES {
             if n > 0 {
-                // SAFETY: always safe. Gives back what was unmapped, but not yet everywhere.
+                // SAFETY: It gives back what was unmapped, but not yet everywhere, which nobody uses.
                 unsafe { bindings::vm_unmap_aliases() };
             }
             // SAFETY: an array of pointers to live pages, as none is missing, that is only read.
@@ -112,12 +112,12 @@ impl Span {
 /// The pages are live.
 unsafe fn contiguous(pages: &[Slot]) -> Option<NonNull<u8>> {
     let (first, rest) = pages.split_first()?;
-    // SAFETY: by the contract, here and below.
+    // SAFETY: The caller has live pages.
     let first = unsafe { address((*first)?) };
     let mut end = first;
     for page in rest {
         end = end.wrapping_add(PAGE_SIZE);
-        // SAFETY: as above.
+        // SAFETY: The caller has live pages.
         if unsafe { address((*page)?) } != end {
             return None;
         }
@@ -128,7 +128,7 @@ unsafe fn contiguous(pages: &[Slot]) -> Option<NonNull<u8>> {
 impl Drop for Span {
     fn drop(&mut self) {
         if self.mapped != 0 {
-            // SAFETY: by the invariants of the type.
+            // SAFETY: So many pages are mapped there, for this alone.
             unsafe { bindings::vm_unmap_ram(self.as_ptr().cast(), self.mapped) };
         }
     }

@@ -107,9 +107,10 @@ impl<T: FileSystem> SbInfo<T> {
 #[repr(transparent)]
 pub struct SuperBlock<T: FileSystem>(Opaque<bindings::super_block>, PhantomData<T>);
 
-// SAFETY: the C object is made for concurrent use, and the data is `Send` and `Sync`.
+// SAFETY: A superblock belongs to no task, and its data is `Send`.
 unsafe impl<T: FileSystem> Send for SuperBlock<T> {}
-// SAFETY: as above.
+// SAFETY: The C object is made for concurrent use: what is read here of it does not change. The data is
+// `Sync`, and the slots of inodes are atomic.
 unsafe impl<T: FileSystem> Sync for SuperBlock<T> {}
 
 /// A device of a superblock: 0 is the one that is mounted.
@@ -138,7 +139,8 @@ impl<T: FileSystem> SuperBlock<T> {
     ///
     /// `sb` is live for `'a`, of type `T`, and has its data.
     pub(crate) unsafe fn from_raw<'a>(sb: *mut bindings::super_block) -> &'a Self {
-        // SAFETY: transparent over `super_block`; valid by the contract.
+        // SAFETY: `SuperBlock` is transparent over `super_block`, and the caller has a live one that has
+        // its data.
         unsafe { &*sb.cast() }
     }
 
@@ -147,13 +149,14 @@ impl<T: FileSystem> SuperBlock<T> {
     }
 
     fn info(&self) -> &SbInfo<T> {
-        // SAFETY: by the type invariant.
+        // SAFETY: By the type invariant `s_fs_info` is an `SbInfo<T>`, which lives as long as the
+        // superblock.
         unsafe { &*(*self.as_ptr()).s_fs_info.cast() }
     }
 
     /// The filesystem's own data.
     pub fn data(&self) -> &T::SbData {
-        // SAFETY: by the type invariant it is set.
+        // SAFETY: By the type invariant the data is set.
         unsafe { self.info().data.as_ref().unwrap_unchecked() }
     }
 
@@ -530,7 +533,8 @@ unsafe extern "C" fn statfs<T: FileSystem>(
     dentry: *mut bindings::dentry,
     buf: *mut kernel::bindings::kstatfs,
 ) -> c_int {
-    // SAFETY: as the function's contract says.
+    // SAFETY: The VFS calls this with a dentry of a mounted superblock of the type, and with a buffer
+    // that is this call's.
     let (sb, buf) = unsafe {
         (
             SuperBlock::<T>::from_raw((*dentry).d_sb),
@@ -565,7 +569,8 @@ unsafe extern "C" fn show_options<T: FileSystem>(
     seq: *mut bindings::seq_file,
     root: *mut bindings::dentry,
 ) -> c_int {
-    // SAFETY: as the function's contract says.
+    // SAFETY: The VFS calls this with a dentry of a mounted superblock of the type, and with the file
+    // that is being read.
     unsafe {
         T::show_options(SuperBlock::from_raw((*root).d_sb), SeqFile::from_raw(seq));
     }

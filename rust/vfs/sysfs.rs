@@ -191,8 +191,8 @@ impl Node {
     ///
     /// It was initialised, and the reference of `add` is still there.
     unsafe fn put(&self) {
-        // SAFETY: as the contract says. Others who have a reference use it for a moment only, and
-        // the last of them completes `gone`.
+        // SAFETY: The kobject was initialised, and the reference is that of `add`. Others who have one
+        // use it for a moment only, and the last of them completes `gone`.
         unsafe {
             bindings::kobject_put(self.kobj.get());
             bindings::wait_for_completion(self.gone.get());
@@ -203,7 +203,8 @@ impl Node {
     ///
     /// Only to be called by the kobject core, with a `kobj` of a `Node` that nobody uses any more.
     unsafe extern "C" fn release(kobj: *mut bindings::kobject) {
-        // SAFETY: by the contract; the node lives until this completes, in `put`.
+        // SAFETY: The kobject is that of a `Node`, which lives until `gone` completes: `put` waits for
+        // it.
         unsafe {
             let node = kernel::container_of!(Opaque::cast_from(kobj), Self, kobj);
             bindings::complete((*node).gone.get());
@@ -276,7 +277,7 @@ unsafe extern "C" fn show_feature(
     _attr: *mut bindings::attribute,
     buf: *mut kernel::ffi::c_char,
 ) -> isize {
-    // SAFETY: as the function's contract says.
+    // SAFETY: sysfs calls this with a page of zeroes, which is this call's.
     let mut page = unsafe { Page::from_raw(buf) };
     let _ = fmt::Write::write_str(&mut page, "supported\n");
     page.len as isize
@@ -322,8 +323,9 @@ impl<T: FileSystem> Directory<T> {
     pub(crate) unsafe fn add(&self, sb: &SuperBlock<T>, of: &TypeDirectory<T>) -> Result {
         // A file may be opened before `kobject_init_and_add` returns.
         self.sb.store(sb.as_ptr(), Ordering::Relaxed);
-        // SAFETY: the contract is that of `Node::add`; the type's directory stays, as the module
-        // does, while there are superblocks; the name ends with a NUL within its array.
+        // SAFETY: The caller adds it once, and does not move it until `remove`, after which no callback
+        // runs. The type's directory stays, as the module does, while there are superblocks; the
+        // name ends with a NUL within its array; `KTYPE` releases by `Node::release`.
         unsafe {
             let name = (*sb.as_ptr()).s_sysfs_name.as_ptr();
             self.node.add(of.kset.as_ptr(), Self::KTYPE, name)
@@ -374,9 +376,9 @@ impl<T: FileSystem> Directory<T> {
         buf: *mut kernel::ffi::c_char,
     ) -> isize {
         from_result(|| {
-            // SAFETY: as the function's contract says.
+            // SAFETY: This is a callback of `KTYPE`, with its `kobj` and `attr`.
             let (sb, file) = unsafe { Self::resolve(kobj, attr) }.ok_or(ENODEV)?;
-            // SAFETY: as above.
+            // SAFETY: sysfs calls this with a page of zeroes, which is this call's.
             let mut page = unsafe { Page::from_raw(buf) };
             file.show.ok_or(EIO)?(sb, &mut page)?;
             Ok(page.len as isize)
@@ -393,9 +395,10 @@ impl<T: FileSystem> Directory<T> {
         len: usize,
     ) -> isize {
         from_result(|| {
-            // SAFETY: as the function's contract says.
+            // SAFETY: This is a callback of `KTYPE`, with its `kobj` and `attr`.
             let (sb, file) = unsafe { Self::resolve(kobj, attr) }.ok_or(ENODEV)?;
-            // SAFETY: as above; nobody else uses the buffer. It may have more NULs before the last.
+            // SAFETY: sysfs calls this with `len` bytes and a NUL behind them, which nobody else uses.
+            // There may be more NULs before the last.
             let text = unsafe { CStr::from_char_ptr(buf) };
             file.store.ok_or(EIO)?(sb, text)?;
             Ok(len as isize)
@@ -415,7 +418,7 @@ impl Page<'_> {
     /// At `buf` there is a page of initialised bytes that is the caller's for `'a`.
     unsafe fn from_raw(buf: *mut kernel::ffi::c_char) -> Self {
         Self {
-            // SAFETY: by the contract.
+            // SAFETY: The caller has a page of initialised bytes there, which is its own for `'a`.
             bytes: unsafe { core::slice::from_raw_parts_mut(buf.cast(), PAGE_SIZE) },
             len: 0,
         }

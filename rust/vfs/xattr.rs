@@ -97,7 +97,8 @@ impl<'a> Sink<'a> {
         if len > self.size - self.done {
             return Err(ERANGE);
         }
-        // SAFETY: by the invariant, and the check above. The bytes are written before a reference to
+        // SAFETY: The buffer is writable for `size` bytes and nobody else's while this lives, and
+        // `done + len` is within it, as was just seen. The bytes are written before a reference to
         // them is made: callers in the kernel hand in buffers as they were allocated.
         let place = unsafe {
             let start = self.buffer.add(self.done);
@@ -195,7 +196,7 @@ impl<T: FileSystem> Handlers<T> {
 ///
 /// Only to be called by the VFS, with a dentry on a mounted superblock of type `T`.
 unsafe extern "C" fn list_user<T: FileSystem>(dentry: *mut bindings::dentry) -> bool {
-    // SAFETY: as the function's contract says.
+    // SAFETY: The VFS calls this with a dentry on a mounted superblock of the type, which has its data.
     T::user_xattrs(unsafe { SuperBlock::from_raw((*dentry).d_sb) })
 }
 
@@ -222,7 +223,8 @@ unsafe fn get<T: FileSystem>(
         if name.is_null() {
             return Err(EINVAL);
         }
-        // SAFETY: as the function's contract says.
+        // SAFETY: The inode is ready and stays for the call, `name` was seen not to be null, and the
+        // buffer is null or writable for `size` bytes: all by `xattr_handler.get`.
         let (inode, name, mut sink) = unsafe {
             (
                 Inode::<T>::from_raw(inode),
@@ -251,7 +253,8 @@ macro_rules! getters {
             buffer: *mut c_void,
             size: usize,
         ) -> c_int {
-            // SAFETY: as the function's contract says; the VFS hands in the rest as `get` needs it.
+            // SAFETY: The VFS calls this with a ready inode of the type, a name that is null or a string,
+            // and a buffer that is null or writable for `size` bytes.
             unsafe { get::<T>(Namespace::$namespace, inode, name, buffer, size) }
         }
     )* };
@@ -269,7 +272,8 @@ pub(crate) unsafe extern "C" fn listxattr<T: FileSystem>(
     size: usize,
 ) -> isize {
     from_result(|| {
-        // SAFETY: as the function's contract says.
+        // SAFETY: The VFS calls this with a positive dentry, whose inode is ready and stays for the
+        // call, and with a buffer that is null or writable for `size` bytes.
         let (inode, sink) = unsafe {
             (
                 Inode::<T>::from_raw((*dentry).d_inode),
@@ -298,7 +302,7 @@ pub(crate) unsafe extern "C" fn get_inode_acl<T: FileSystem>(
         // What follows sleeps: the path walk is to come again with references.
         Err(ECHILD)
     } else {
-        // SAFETY: as the function's contract says.
+        // SAFETY: The VFS calls this with a ready inode, and with a reference to it where not under RCU.
         read_acl(unsafe { Inode::<T>::from_raw(inode) }, kind)
     };
     acl.unwrap_or_else(|e| e.to_ptr())

@@ -291,7 +291,7 @@ impl<C: Context> Store<C> {
     ///
     /// Whoever has one does not wait for anything but a CPU.
     pub(super) fn take(&self, alloc: Alloc) -> Result<Lease<'_, C>, CodecError> {
-        // SAFETY: always safe.
+        // SAFETY: It reads a counter.
         let most = unsafe { helpers::num_online_cpus() } as usize;
         let mut may_make = true;
         let mut state = self.state.lock();

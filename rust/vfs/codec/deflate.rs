@@ -31,7 +31,7 @@ impl context::Context for Context {
         if !AVAILABLE {
             return Err(EOPNOTSUPP);
         }
-        // SAFETY: always safe.
+        // SAFETY: It gives a constant.
         let size = unsafe { bindings::zlib_inflate_workspacesize() };
         Ok(Self(Workspace::new(usize::try_from(size)?, alloc)?))
     }
@@ -54,9 +54,9 @@ impl Context {
         if !AVAILABLE {
             return Err(CodecError::Unsupported);
         }
-        // SAFETY: the workspace is as large as it wants, and the buffers are by the invariants of
-        // `Job`. All of the input is there: it comes to an end when that or the output does. What
-        // `zlib_inflateEnd` does is nothing.
+        // SAFETY: The workspace is as large as it wants. The input is readable and the output writable
+        // for the lengths that a `Job` says. All of the input is there: it comes to an end when that
+        // or the output does. What `zlib_inflateEnd` does is nothing.
         let ret = unsafe {
             if bindings::zlib_inflateInit2(&mut stream, RAW) != bindings::Z_OK as i32 {
                 return Err(CodecError::NoMemory);

@@ -192,7 +192,7 @@ impl<'a> Input<'a> {
             Source::Bytes(bytes) => Ok((bytes.get(at..).ok_or(EINVAL)?.as_ptr(), left)),
             Source::Pages(pages, _) => {
                 let page = pages.get(at / PAGE_SIZE).copied().flatten().ok_or(EINVAL)?;
-                // SAFETY: the page is live, by the invariants of the type.
+                // SAFETY: The page is live: the input borrows it from its owner.
                 let first = unsafe { address(untagged(page)) };
                 let at = at % PAGE_SIZE;
                 Ok((first.wrapping_add(at), left.min(PAGE_SIZE - at)))
@@ -271,7 +271,8 @@ impl<'a> Input<'a> {
                 if pages.iter().any(Option::is_none) {
                     return Err(CodecError::Incomplete);
                 }
-                // SAFETY: by the invariants of the type the pages are live for as long as the input.
+                // SAFETY: The pages are live for as long as the input, which borrows them, and the span is
+                // dropped before.
                 let span = unsafe { Span::map(pages) }.map_err(|_| CodecError::NoMemory)?;
                 Ok(Mapped {
                     first: span.as_ptr().wrapping_add(self.offset),
@@ -329,7 +330,8 @@ pub(super) unsafe fn write(part: &mut FolioPart, at: usize, from: *const u8, len
     if at.checked_add(len).is_none_or(|end| end > range.len()) {
         return Err(EINVAL);
     }
-    // SAFETY: the bytes are those of the part, which nobody else writes, and the contract.
+    // SAFETY: `at + len` is within the part, as was just seen, and so the bytes are the part's, which
+    // nobody else looks at; the caller has as many at `from`, none of which is the part's.
     unsafe { helpers::memcpy_to_folio(folio, range.start + at, from.cast(), len) };
     Ok(())
 }

@@ -29,7 +29,8 @@ pub(super) fn decode(job: &Job) -> Result<(), CodecError> {
     if !AVAILABLE {
         return Err(CodecError::Unsupported);
     }
-    // SAFETY: by the invariants of `Job`. The decoder checks each length that it reads against both
+    // SAFETY: The input is readable and the output writable for the lengths that a `Job` says; they
+    // may overlap where that is decoded in place. The decoder checks each length that it reads against both
     // ends. The one for beginnings takes a match at distance 0 and so leaves what was in memory
     // before, which must not be somebody else's data.
     let done = unsafe {

@@ -64,9 +64,10 @@ impl Context {
         if !AVAILABLE {
             return Err(CodecError::Unsupported);
         }
-        // SAFETY: the decoder is ours, and the buffers are by the invariants of `Job`. It is run
-        // once, as all of the input and room for all of the output are there: it comes to an end
-        // when one of them does. The lengths fit, as both are below `MAX_LEN`.
+        // SAFETY: The decoder is ours. The input is readable and the output writable for the lengths
+        // that a `Job` says. It is run once, as all of the input and room for all of the output are
+        // there: it comes to an end when one of them does. The lengths fit, as both are below
+        // `MAX_LEN`.
         let ret = unsafe {
             let state = self.0.as_ptr();
             let (from, to) = (job.src_len as u32, job.dst_len as u32);

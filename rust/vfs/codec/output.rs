@@ -190,7 +190,7 @@ impl<'a> Output<'a> {
 
     /// All of its pages, of which none is missing, in one range of addresses. May sleep.
     pub(super) fn map(&self) -> Result<Span> {
-        // SAFETY: the pages are live as long as this is, which the caller has for longer.
+        // SAFETY: The pages are live as long as this is, which the caller has for longer.
         unsafe { Span::map(&self.pages) }
     }
 

@@ -31,7 +31,7 @@ impl context::Context for Context {
         if !AVAILABLE {
             return Err(EOPNOTSUPP);
         }
-        // SAFETY: always safe.
+        // SAFETY: They compute a size from integers.
         let sizes = unsafe {
             [
                 bindings::zstd_dctx_workspace_bound(),
@@ -64,8 +64,9 @@ impl Context {
 
     /// Whether the input is one frame with the output, which is in place then.
     fn decode_frame(&mut self, job: &Job) -> Result<bool, CodecError> {
-        // SAFETY: the workspace is ours and large enough, and the buffers are by the invariants of
-        // `Job`. All of the input is there: it comes to an end when that or the output does.
+        // SAFETY: The workspace is ours and large enough. The input is readable and the output writable
+        // for the lengths that a `Job` says. All of the input is there: it comes to an end when that
+        // or the output does.
         let done = unsafe {
             let context = bindings::zstd_init_dctx(self.0.as_mut_ptr(), self.0.len());
             if context.is_null() {
@@ -89,17 +90,17 @@ impl Context {
             size: job.dst_len,
             pos: 0,
         };
-        // SAFETY: as above.
+        // SAFETY: The workspace is ours, and as long as said; one that is too small is refused.
         let stream = unsafe { bindings::zstd_init_dstream(0, self.0.as_mut_ptr(), self.0.len()) };
         if stream.is_null() {
             return Err(CodecError::NoMemory);
         }
         while dst.pos < dst.size {
             let before = (src.pos, dst.pos);
-            // SAFETY: the stream lives in the workspace, and the buffers are by the invariants of
-            // `Job`.
+            // SAFETY: The stream lives in the workspace, which is ours. The input is readable and the
+            // output writable for the lengths that a `Job` says.
             let ret = unsafe { bindings::zstd_decompress_stream(stream, &mut dst, &mut src) };
-            // SAFETY: always safe.
+            // SAFETY: It looks at an integer.
             let bad = unsafe { bindings::zstd_is_error(ret) } != 0;
             // The frame has ended where `ret` is 0. Each step that goes on takes or gives a byte.
             if bad || (ret == 0 && dst.pos < dst.size) || before == (src.pos, dst.pos) {
@@ -113,7 +114,7 @@ impl Context {
 /// The window that the frame needs, in bytes: no more than it has content. None if it is no frame.
 fn window_of(job: &Job) -> Option<u64> {
     let mut header = bindings::zstd_frame_header::default();
-    // SAFETY: as many bytes are there, by the invariants of `Job`.
+    // SAFETY: `src_len` bytes are readable at `src` of a `Job`, and the header is ours to fill.
     let ret = unsafe { bindings::zstd_get_frame_header(&mut header, job.src.cast(), job.src_len) };
     (ret == 0).then_some(header.windowSize.min(header.frameContentSize))
 }

@@ -729,7 +729,7 @@ mod suite {
             ..Sample::new(Algorithm::Deflate)?
         };
         let mut held = KVec::new();
-        // SAFETY: always safe.
+        // SAFETY: It reads a counter.
         for _ in 0..unsafe { helpers::num_online_cpus() } {
             held.push(contexts.hold()?, GFP_KERNEL)?;
         }

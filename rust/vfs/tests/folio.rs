@@ -74,7 +74,7 @@ struct Large(NonNull<bindings::folio>);
 
 impl Large {
     fn new() -> Result<Self> {
-        // SAFETY: always safe, where it may sleep; there is no memory policy.
+        // SAFETY: It may sleep here; there is no memory policy.
         let folio = unsafe {
             bindings::__folio_alloc_noprof(bindings::VFS_GFP_KERNEL, 2, 0, core::ptr::null_mut())
         };

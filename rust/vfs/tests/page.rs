@@ -181,7 +181,7 @@ mod suite {
                 assert_eq!(address(first).add(4 * PAGE_SIZE - 1).read(), 9);
             }
         }
-        // SAFETY: as above; the folio is ours to free.
+        // SAFETY: The pages are there while they are mapped; the folio is ours to free.
         unsafe {
             assert!(Span::map(&[page(0), None]).is_err());
             assert!(Span::map(&[]).is_err());
