@@ -38,12 +38,14 @@
 //! A reference to a superblock or an inode is only ever handed to a callback, for the length of
 //! that callback; an [`inode::InodeRef`] is bound to it. So nothing of a mount can be kept past its
 //! unmount in safe code; one that is forgotten is put then. What the kernel may call at any time is
-//! owned by a [`registrar::Registrar`], what it calls for a while (`no_io`) is given as a closure.
+//! owned by a [`registrar::Registrar`]; what is changed for a while ([`page::no_io`]) is changed for a
+//! closure.
 //!
 //! # Context
 //!
-//! All code of a filesystem runs in tasks that may sleep, also what drops its data: where a read ends,
-//! in an interrupt, only this crate's code runs, and hands on to a waiter or a queue ([`reads`]).
+//! All code of a filesystem runs in tasks that may sleep, also what drops its data, but for
+//! [`lru::Reclaim::take`], which runs under a spinlock. Where a read ends, in an interrupt, only this
+//! crate's code runs, and hands on to a waiter or a queue ([`reads`]).
 
 #![deny(clippy::undocumented_unsafe_blocks)]
 #![deny(unsafe_op_in_unsafe_fn)]
