@@ -126,9 +126,10 @@ const char *rust_vfs_xattr_prefix(const struct xattr_handler *handler)
 	return xattr_prefix(handler);
 }
 
-struct posix_acl *rust_vfs_posix_acl_from_xattr(const void *value, size_t size)
+struct posix_acl *rust_vfs_posix_acl_from_xattr(const struct inode *inode, const void *value,
+						size_t size)
 {
-	return posix_acl_from_xattr(&init_user_ns, value, size);
+	return posix_acl_from_xattr(i_user_ns(inode), value, size);
 }
 
 /* linux/pagemap.h, linux/highmem.h */
@@ -279,16 +280,11 @@ void rust_vfs_memalloc_flags_restore(unsigned int flags)
 	memalloc_flags_restore(flags);
 }
 
-/* linux/cpumask.h, linux/workqueue.h */
+/* linux/cpumask.h */
 
 unsigned int rust_vfs_num_online_cpus(void)
 {
 	return num_online_cpus();
-}
-
-void rust_vfs_init_work(struct work_struct *work, work_func_t func)
-{
-	INIT_WORK(work, func);
 }
 
 /* linux/sched/signal.h */
@@ -331,7 +327,7 @@ size_t rust_vfs_iov_iter_count(const struct iov_iter *iter)
 
 struct bio *rust_vfs_bio_alloc_read(struct block_device *bdev, unsigned short segments)
 {
-	return bio_alloc(bdev, segments, REQ_OP_READ, GFP_NOFS);
+	return bio_alloc(bdev, segments, REQ_OP_READ, GFP_NOIO);
 }
 
 void rust_vfs_bio_first_folio(struct folio_iter *fi, struct bio *bio, int i)

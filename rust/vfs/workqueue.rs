@@ -7,10 +7,7 @@
 //!
 //! C headers: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
-use crate::bindings::{
-    self,
-    helpers, //
-};
+use crate::bindings;
 use core::{
     ops::Deref,
     ptr::NonNull, //
@@ -19,6 +16,7 @@ use kernel::{
     prelude::*,
     sync::{
         Arc,
+        LockClassKey,
         UniqueArc, //
     },
     types::Opaque, //
@@ -26,8 +24,31 @@ use kernel::{
 
 /// What can be done later.
 pub trait Run: Send + Sync + Sized + 'static {
+    /// Names the work for lockdep, and gives it a class of its own: [`work_class!`](crate::work_class).
+    fn class() -> Class;
+
     /// Does it. May sleep.
     fn run(this: Pin<UniqueArc<Work<Self>>>);
+}
+
+/// What lockdep knows work by.
+#[derive(Clone, Copy)]
+pub struct Class {
+    /// Shown in reports.
+    pub name: &'static CStr,
+    /// Of work of one type, and of no other.
+    pub key: Pin<&'static LockClassKey>,
+}
+
+/// Makes the [`Class`] of a type of work: `work_class!("Job")`.
+#[macro_export]
+macro_rules! work_class {
+    ($name:literal) => {
+        $crate::workqueue::Class {
+            name: ::kernel::c_str!($name),
+            key: ::kernel::static_lock_class!(),
+        }
+    };
 }
 
 /// A `T` that can be queued. It may be shared before, and after.
@@ -151,7 +172,14 @@ unsafe fn queue<T: Run>(queue: NonNull<bindings::workqueue_struct>, work: Pin<Un
     // the contract.
     unsafe {
         let work = Opaque::cast_into(&raw const (*item).work);
-        helpers::init_work(work, Some(run::<T>));
+        let Class { name, key } = T::class();
+        bindings::init_work_with_key(
+            work,
+            Some(run::<T>),
+            false,
+            name.as_char_ptr(),
+            key.as_ptr(),
+        );
         bindings::queue_work_on(
             bindings::wq_misc_consts_WORK_CPU_UNBOUND as i32,
             queue.as_ptr(),

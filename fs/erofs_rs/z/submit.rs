@@ -56,6 +56,7 @@ use vfs::{
     },
     super_block::DeviceId,
     workqueue::{
+        Class,
         Queue,
         Run,
         Work, //
@@ -261,6 +262,10 @@ impl Job {
 }
 
 impl Run for Job {
+    fn class() -> Class {
+        vfs::work_class!("Job")
+    }
+
     fn run(mut this: Pin<UniqueArc<Work<Self>>>) {
         let unread = this.unread.range();
         if let Then::Decode(chain) = &mut this.as_mut().inner().get_mut().then {

@@ -34,6 +34,7 @@ use crate::{
     },
     span::address,
     workqueue::{
+        Class,
         Priority,
         Queue,
         Run,
@@ -218,6 +219,10 @@ struct Later {
 }
 
 impl Run for Later {
+    fn class() -> Class {
+        crate::work_class!("Later")
+    }
+
     fn run(this: Pin<UniqueArc<Work<Self>>>) {
         let good = this.sample.is_good(0, (0, TEXT), WHOLE);
         this.done.store(good, Ordering::Relaxed);

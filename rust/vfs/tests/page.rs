@@ -19,6 +19,7 @@ use crate::{
         Span, //
     },
     workqueue::{
+        Class,
         Priority,
         Queue,
         Run,
@@ -66,6 +67,10 @@ impl Shrink for Stock {
 struct Add(Arc<AtomicUsize>, usize);
 
 impl Run for Add {
+    fn class() -> Class {
+        crate::work_class!("Add")
+    }
+
     fn run(this: Pin<UniqueArc<Work<Self>>>) {
         this.0.fetch_add(this.1, Ordering::Relaxed);
     }
