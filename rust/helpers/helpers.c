@@ -17,6 +17,7 @@
 #include <linux/pagemap.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
+#include <linux/ratelimit.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -285,6 +286,19 @@ void rust_vfs_memalloc_flags_restore(unsigned int flags)
 unsigned int rust_vfs_num_online_cpus(void)
 {
 	return num_online_cpus();
+}
+
+/* linux/ratelimit.h: the misses of these are told by whoever has them, also on release. */
+
+void rust_vfs_ratelimit_init(struct ratelimit_state *limit)
+{
+	ratelimit_default_init(limit);
+	ratelimit_set_flags(limit, RATELIMIT_MSG_ON_RELEASE);
+}
+
+int rust_vfs_ratelimit_take_missed(struct ratelimit_state *limit)
+{
+	return ratelimit_state_reset_miss(limit);
 }
 
 /* linux/sched/signal.h */
