@@ -6,6 +6,7 @@
 #include <linux/backing-dev.h>
 #include <linux/bio.h>
 #include <linux/blkdev.h>
+#include <linux/cpumask.h>
 #include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
@@ -14,6 +15,7 @@
 #include <linux/ioprio.h>
 #include <linux/kdev_t.h>
 #include <linux/mm.h>
+#include <linux/percpu.h>
 #include <linux/pagemap.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
@@ -281,11 +283,31 @@ void rust_vfs_memalloc_flags_restore(unsigned int flags)
 	memalloc_flags_restore(flags);
 }
 
-/* linux/cpumask.h */
+/* linux/cpumask.h, linux/percpu.h */
 
 unsigned int rust_vfs_num_online_cpus(void)
 {
 	return num_online_cpus();
+}
+
+bool rust_vfs_cpu_possible(unsigned int cpu)
+{
+	return cpu_possible(cpu);
+}
+
+unsigned long __percpu *rust_vfs_alloc_percpu(size_t count)
+{
+	return __alloc_percpu(count * sizeof(unsigned long), sizeof(unsigned long));
+}
+
+void rust_vfs_this_cpu_add(unsigned long __percpu *counter, unsigned long n)
+{
+	this_cpu_add(*counter, n);
+}
+
+unsigned long rust_vfs_read_per_cpu(unsigned long __percpu *counter, unsigned int cpu)
+{
+	return READ_ONCE(*per_cpu_ptr(counter, cpu));
 }
 
 /* linux/ratelimit.h: the misses of these are told by whoever has them, also on release. */

@@ -66,6 +66,7 @@ pub mod page_bio;
 pub mod readahead;
 pub mod registration;
 pub mod shrinker;
+pub mod percpu;
 mod span;
 pub mod super_block;
 pub mod sysfs;

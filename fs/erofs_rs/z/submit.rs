@@ -407,7 +407,7 @@ impl Reader<'_> {
         } else {
             state.allocate_rest(&mut self.pool, stats);
         }
-        stats.add(Event::CacheHit, state.cached() as u64);
+        stats.add(Event::CacheHit, state.cached());
         match cached {
             true => Next::Decode,
             false => Next::Read,
