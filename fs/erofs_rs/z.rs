@@ -92,11 +92,11 @@ impl Workers {
         })
     }
 
-    /// For who says that something was read.
+    /// Selects the queue for the context that a read ends in.
     fn here(&self) -> &Queue {
-        match vfs::task::is_preemptible() {
-            true => &self.usual,
-            false => &self.urgent,
+        match vfs::task::is_atomic() {
+            true => &self.urgent,
+            false => &self.usual,
         }
     }
 }

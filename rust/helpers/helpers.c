@@ -19,6 +19,7 @@
 #include <linux/pagemap.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
+#include <linux/psi.h>
 #include <linux/ratelimit.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -234,6 +235,11 @@ bool rust_vfs_folio_test_uptodate(const struct folio *folio)
 	return folio_test_uptodate(folio);
 }
 
+bool rust_vfs_folio_test_workingset(const struct folio *folio)
+{
+	return folio_test_workingset(folio);
+}
+
 struct folio *rust_vfs_readahead_folio(struct readahead_control *rac)
 {
 	return readahead_folio(rac);
@@ -335,6 +341,18 @@ void rust_vfs_cond_resched(void)
 	cond_resched();
 }
 
+/* linux/psi.h */
+
+void rust_vfs_psi_memstall_enter(unsigned long *flags)
+{
+	psi_memstall_enter(flags);
+}
+
+void rust_vfs_psi_memstall_leave(unsigned long *flags)
+{
+	psi_memstall_leave(flags);
+}
+
 /* linux/cred.h, linux/ioprio.h */
 
 const struct cred *rust_vfs_override_creds(const struct cred *cred)
@@ -376,11 +394,9 @@ void rust_vfs_bio_next_folio(struct folio_iter *fi, struct bio *bio)
 	bio_next_folio(fi, bio);
 }
 
-/* linux/preempt.h */
-
-bool rust_vfs_preemptible(void)
+bool rust_vfs_bio_in_atomic(void)
 {
-	return preemptible();
+	return bio_in_atomic();
 }
 
 /* linux/blkdev.h */
@@ -388,6 +404,11 @@ bool rust_vfs_preemptible(void)
 struct blk_plug *rust_vfs_current_plug(void)
 {
 	return current->plug;
+}
+
+void rust_vfs_set_current_plug(struct blk_plug *plug)
+{
+	current->plug = plug;
 }
 
 unsigned int rust_vfs_bdev_dma_alignment(struct block_device *bdev)

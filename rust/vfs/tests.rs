@@ -12,3 +12,4 @@ mod lru;
 mod options;
 mod page;
 mod streams;
+mod task;

@@ -43,11 +43,11 @@ use kernel::{
     prelude::*,
     sync::{
         Arc,
-        Completion,
         UniqueArc, //
     }, //
 };
 use vfs::{
+    completion::IoCompletion,
     file_page::Batch,
     page::Pool,
     page_bio::{
@@ -150,7 +150,7 @@ enum Then {
 struct Waiter {
     unread: Unread,
     #[pin]
-    done: Completion,
+    done: IoCompletion,
 }
 
 /// What is to be decoded. What is left of it when it is dropped fails.
@@ -280,7 +280,7 @@ impl Waiter {
         Arc::pin_init(
             pin_init!(Self {
                 unread: Unread::none(),
-                done <- Completion::new(),
+                done <- IoCompletion::new(),
             }),
             GFP_KERNEL,
         )
@@ -291,9 +291,13 @@ impl Reader<'_> {
     /// Reads and decodes what was claimed, or sees to it. What could not be read of what was asked
     /// for, as far as it is known when this returns, is in `result`. May sleep.
     pub(super) fn submit(&mut self, way: Way) {
-        if self.chain.is_empty() {
-            return;
+        if !self.chain.is_empty() {
+            self.submit_chain(way);
+            self.thrashes = false;
         }
+    }
+
+    fn submit_chain(&mut self, way: Way) {
         let mut chain = Chain {
             claims: self.chain.take(),
             shared: self.shared.clone(),
@@ -328,7 +332,7 @@ impl Reader<'_> {
         let who = self.id();
         let result = match waiter {
             Ok(waiter) => {
-                waiter.done.wait_for_completion();
+                waiter.done.wait();
                 chain.decode(waiter.unread.range(), &mut self.pool, who)
             }
             Err(e) => chain.fail(e, who),
@@ -415,19 +419,25 @@ impl Reader<'_> {
     }
 
     /// Starts the reads for `chain`, of at most so many pages.
+    ///
+    /// The page cache accounts stalls for want of memory where it asks for a folio that it had
+    /// evicted, and where it waits for one. For folios that this reader took itself it cannot: of
+    /// these the submission counts, as in a readahead of the page cache, for which nobody waits.
     fn read(&self, chain: &Chain, pages: usize, job: &Arc<Work<Job>>) {
-        let mut reads = Reads {
-            reader: self,
-            job,
-            pages,
-            pending: None,
-        };
-        for (number, pcluster) in (0..).zip(chain.iter()) {
-            if let Err(e) = reads.add(number, pcluster) {
-                pcluster.state.lock().fail(e);
+        vfs::task::memstall(self.thrashes, || {
+            let mut reads = Reads {
+                reader: self,
+                job,
+                pages,
+                pending: None,
+            };
+            for (number, pcluster) in (0..).zip(chain.iter()) {
+                if let Err(e) = reads.add(number, pcluster) {
+                    pcluster.state.lock().fail(e);
+                }
             }
-        }
-        reads.submit();
+            reads.submit();
+        });
     }
 }
 
