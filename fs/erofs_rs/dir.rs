@@ -84,7 +84,7 @@ impl Operations for Directory {
         dentry: &Dentry<Erofs>,
         flags: u32,
     ) -> Result<Option<InodeRef<'a, Erofs>>> {
-        trace::erofs_lookup(|| (dir.super_block().dev(), dir.data().nid.0, dentry, flags));
+        trace::erofs_rs_lookup(|| (dir.super_block().dev(), dir.data().nid.0, dentry, flags));
         if dentry.name().len() > NAME_LEN {
             return Err(ENAMETOOLONG);
         }

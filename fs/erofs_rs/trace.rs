@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The tracepoints `erofs_rs:*`, which `tracepoints.h` defines.
+//! The tracepoints `erofs_rs:erofs_rs_*`, which `tracepoints.h` defines.
 
 use crate::Erofs;
 use core::ops::Range;
@@ -30,11 +30,11 @@ use vfs::{
 
 vfs::tracepoints! {
     /// A name is looked up in directory `nid`; `flags` are the VFS's `LOOKUP_*`.
-    pub(crate) fn erofs_lookup<'a>(dev: u32, nid: u64, name: &'a Dentry<Erofs>, flags: u32);
+    pub(crate) fn erofs_rs_lookup<'a>(dev: u32, nid: u64, name: &'a Dentry<Erofs>, flags: u32);
 
-    fn erofs_fill_inode(dev: u32, nid: u64, blkaddr: u64, ofs: u32);
+    fn erofs_rs_fill_inode(dev: u32, nid: u64, blkaddr: u64, ofs: u32);
 
-    fn erofs_read_folio(
+    fn erofs_rs_read_folio(
         dev: u32,
         nid: u64,
         dir: bool,
@@ -43,11 +43,11 @@ vfs::tracepoints! {
         raw: bool,
     );
 
-    fn erofs_readahead(dev: u32, nid: u64, start: usize, nrpage: u32, raw: bool);
+    fn erofs_rs_readahead(dev: u32, nid: u64, start: usize, nrpage: u32, raw: bool);
 
-    fn erofs_map_blocks_enter(dev: u32, nid: u64, la: u64, llen: u64, flags: u32);
+    fn erofs_rs_map_blocks_enter(dev: u32, nid: u64, la: u64, llen: u64, flags: u32);
 
-    fn erofs_map_blocks_exit(
+    fn erofs_rs_map_blocks_exit(
         dev: u32,
         nid: u64,
         flags: u32,
@@ -63,7 +63,7 @@ vfs::tracepoints! {
 /// The inode `nid` is to be read, from `area`.
 #[inline(always)]
 pub(crate) fn fill_inode(sb: &SuperBlock<Erofs>, nid: Nid, area: Area) {
-    erofs_fill_inode(|| {
+    erofs_rs_fill_inode(|| {
         let block = sb.data().format.block;
         let (at, ofs) = (block.block(area.pos), block.offset(area.pos));
         (sb.dev(), nid.0, at, ofs)
@@ -73,7 +73,7 @@ pub(crate) fn fill_inode(sb: &SuperBlock<Erofs>, nid: Nid, area: Area) {
 /// The folio of the bytes `range` is to be filled; `raw` is for those that are as they are on disk.
 #[inline(always)]
 pub(crate) fn read_folio(inode: &Inode<Erofs>, range: impl FnOnce() -> Range<u64>, raw: bool) {
-    erofs_read_folio(|| {
+    erofs_rs_read_folio(|| {
         let (dev, nid) = (inode.super_block().dev(), inode.data().nid.0);
         let dir = FileType::from_mode(inode.mode()) == Some(FileType::Directory);
         let (index, pages) = pages(range());
@@ -91,7 +91,7 @@ pub(crate) fn read_folio(inode: &Inode<Erofs>, range: impl FnOnce() -> Range<u64
 /// As [`read_folio`], ahead of the reader.
 #[inline(always)]
 pub(crate) fn readahead(inode: &Inode<Erofs>, range: impl FnOnce() -> Range<u64>, raw: bool) {
-    erofs_readahead(|| {
+    erofs_rs_readahead(|| {
         let (dev, nid) = (inode.super_block().dev(), inode.data().nid.0);
         let (start, nrpage) = pages(range());
         (dev, nid, start, nrpage, raw)
@@ -119,13 +119,13 @@ const GET_READMORE: u32 = 0x2;
 /// The bytes of `inode` from `la` on, `llen` of them, are to be mapped.
 #[inline(always)]
 pub(crate) fn map_blocks_enter(inode: &Inode<Erofs>, la: u64, llen: u64) {
-    erofs_map_blocks_enter(|| (inode.super_block().dev(), inode.data().nid.0, la, llen, 0));
+    erofs_rs_map_blocks_enter(|| (inode.super_block().dev(), inode.data().nid.0, la, llen, 0));
 }
 
 /// They were mapped, or not.
 #[inline(always)]
 pub(crate) fn map_blocks_exit(inode: &Inode<Erofs>, la: u64, llen: u64, found: &Result<Extent>) {
-    erofs_map_blocks_exit(|| {
+    erofs_rs_map_blocks_exit(|| {
         let dev = inode.super_block().dev();
         let nid = inode.data().nid.0;
         match found {
@@ -155,7 +155,7 @@ fn flags(want: Want) -> u32 {
 /// The compressed extent of byte `la` of `inode` is to be found.
 #[inline(always)]
 pub(crate) fn z_map_blocks_enter(inode: &Inode<Erofs>, la: u64, want: Want) {
-    erofs_map_blocks_enter(|| {
+    erofs_rs_map_blocks_enter(|| {
         let (dev, nid) = (inode.super_block().dev(), inode.data().nid.0);
         (dev, nid, la, 0, flags(want))
     });
@@ -169,7 +169,7 @@ pub(crate) fn z_map_blocks_exit(
     want: Want,
     found: &Result<Option<ZExtent>>,
 ) {
-    erofs_map_blocks_exit(|| {
+    erofs_rs_map_blocks_exit(|| {
         let (dev, nid, want) = (inode.super_block().dev(), inode.data().nid.0, flags(want));
         let extent = match found {
             Err(e) => return (dev, nid, want, la, 0, 0, 0, 0, e.to_errno()),

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The tracepoints erofs_rs:*, with the fields and the text of the C driver's
- * erofs:*. Where that driver is given an inode, these are given its device and
- * its nid. Called from trace.rs.
+ * The tracepoints erofs_rs:erofs_rs_*, with the fields and the text of the C
+ * driver's erofs:erofs_*: each event is a global symbol, so both drivers can be
+ * built in only if the names differ. Where that driver is given an inode, these
+ * are given its device and its nid. Called from trace.rs.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM erofs_rs
@@ -29,7 +30,7 @@
 				 { 2, "READMORE" },	\
 				 { 4, "FINDTAIL" }) : "NULL")
 
-TRACE_EVENT(erofs_lookup,
+TRACE_EVENT(erofs_rs_lookup,
 	TP_PROTO(dev_t dev, u64 nid, const struct dentry *dentry, unsigned int flags),
 	TP_ARGS(dev, nid, dentry, flags),
 	TP_STRUCT__entry(
@@ -49,7 +50,7 @@ TRACE_EVENT(erofs_lookup,
 		  __get_str(name), __entry->flags)
 );
 
-TRACE_EVENT(erofs_fill_inode,
+TRACE_EVENT(erofs_rs_fill_inode,
 	TP_PROTO(dev_t dev, u64 nid, u64 blkaddr, unsigned int ofs),
 	TP_ARGS(dev, nid, blkaddr, ofs),
 	TP_STRUCT__entry(
@@ -69,7 +70,7 @@ TRACE_EVENT(erofs_fill_inode,
 		  __entry->blkaddr, __entry->ofs)
 );
 
-TRACE_EVENT(erofs_read_folio,
+TRACE_EVENT(erofs_rs_read_folio,
 	TP_PROTO(dev_t dev, u64 nid, bool dir, pgoff_t index, unsigned int order, bool raw),
 	TP_ARGS(dev, nid, dir, index, order, raw),
 	TP_STRUCT__entry(
@@ -94,7 +95,7 @@ TRACE_EVENT(erofs_read_folio,
 		  __entry->index, __entry->order, __entry->raw)
 );
 
-TRACE_EVENT(erofs_readahead,
+TRACE_EVENT(erofs_rs_readahead,
 	TP_PROTO(dev_t dev, u64 nid, pgoff_t start, unsigned int nrpage, bool raw),
 	TP_ARGS(dev, nid, start, nrpage, raw),
 	TP_STRUCT__entry(
@@ -116,7 +117,7 @@ TRACE_EVENT(erofs_readahead,
 		  __entry->start, __entry->nrpage, __entry->raw)
 );
 
-TRACE_EVENT(erofs_map_blocks_enter,
+TRACE_EVENT(erofs_rs_map_blocks_enter,
 	TP_PROTO(dev_t dev, u64 nid, u64 la, u64 llen, unsigned int flags),
 	TP_ARGS(dev, nid, la, llen, flags),
 	TP_STRUCT__entry(
@@ -138,7 +139,7 @@ TRACE_EVENT(erofs_map_blocks_enter,
 		  erofs_rs_map_flags(__entry->flags))
 );
 
-TRACE_EVENT(erofs_map_blocks_exit,
+TRACE_EVENT(erofs_rs_map_blocks_exit,
 	TP_PROTO(dev_t dev, u64 nid, unsigned int flags, u64 la, u64 pa, u64 llen, u64 plen,
 		 unsigned int mflags, int ret),
 	TP_ARGS(dev, nid, flags, la, pa, llen, plen, mflags, ret),

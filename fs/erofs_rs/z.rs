@@ -139,7 +139,7 @@ impl Mounted {
         let global = sb.global();
         let shared = Arc::new(
             Shared {
-                stats: Stats::new(),
+                stats: Stats::new()?,
                 table: Table::new(global.kept.clone())?,
                 decoders: Decoders::read(sb, format, &global.contexts)?,
                 workers: global.workers,

@@ -6,6 +6,7 @@
 #include <linux/backing-dev.h>
 #include <linux/bio.h>
 #include <linux/blkdev.h>
+#include <linux/cpumask.h>
 #include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
@@ -14,9 +15,12 @@
 #include <linux/ioprio.h>
 #include <linux/kdev_t.h>
 #include <linux/mm.h>
+#include <linux/percpu.h>
 #include <linux/pagemap.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
+#include <linux/psi.h>
+#include <linux/ratelimit.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -126,9 +130,10 @@ const char *rust_vfs_xattr_prefix(const struct xattr_handler *handler)
 	return xattr_prefix(handler);
 }
 
-struct posix_acl *rust_vfs_posix_acl_from_xattr(const void *value, size_t size)
+struct posix_acl *rust_vfs_posix_acl_from_xattr(const struct inode *inode, const void *value,
+						size_t size)
 {
-	return posix_acl_from_xattr(&init_user_ns, value, size);
+	return posix_acl_from_xattr(i_user_ns(inode), value, size);
 }
 
 /* linux/pagemap.h, linux/highmem.h */
@@ -230,6 +235,11 @@ bool rust_vfs_folio_test_uptodate(const struct folio *folio)
 	return folio_test_uptodate(folio);
 }
 
+bool rust_vfs_folio_test_workingset(const struct folio *folio)
+{
+	return folio_test_workingset(folio);
+}
+
 struct folio *rust_vfs_readahead_folio(struct readahead_control *rac)
 {
 	return readahead_folio(rac);
@@ -279,16 +289,44 @@ void rust_vfs_memalloc_flags_restore(unsigned int flags)
 	memalloc_flags_restore(flags);
 }
 
-/* linux/cpumask.h, linux/workqueue.h */
+/* linux/cpumask.h, linux/percpu.h */
 
 unsigned int rust_vfs_num_online_cpus(void)
 {
 	return num_online_cpus();
 }
 
-void rust_vfs_init_work(struct work_struct *work, work_func_t func)
+bool rust_vfs_cpu_possible(unsigned int cpu)
 {
-	INIT_WORK(work, func);
+	return cpu_possible(cpu);
+}
+
+unsigned long __percpu *rust_vfs_alloc_percpu(size_t count)
+{
+	return __alloc_percpu(count * sizeof(unsigned long), sizeof(unsigned long));
+}
+
+void rust_vfs_this_cpu_add(unsigned long __percpu *counter, unsigned long n)
+{
+	this_cpu_add(*counter, n);
+}
+
+unsigned long rust_vfs_read_per_cpu(unsigned long __percpu *counter, unsigned int cpu)
+{
+	return READ_ONCE(*per_cpu_ptr(counter, cpu));
+}
+
+/* linux/ratelimit.h: the misses of these are told by whoever has them, also on release. */
+
+void rust_vfs_ratelimit_init(struct ratelimit_state *limit)
+{
+	ratelimit_default_init(limit);
+	ratelimit_set_flags(limit, RATELIMIT_MSG_ON_RELEASE);
+}
+
+int rust_vfs_ratelimit_take_missed(struct ratelimit_state *limit)
+{
+	return ratelimit_state_reset_miss(limit);
 }
 
 /* linux/sched/signal.h */
@@ -301,6 +339,18 @@ bool rust_vfs_fatal_signal_pending(void)
 void rust_vfs_cond_resched(void)
 {
 	cond_resched();
+}
+
+/* linux/psi.h */
+
+void rust_vfs_psi_memstall_enter(unsigned long *flags)
+{
+	psi_memstall_enter(flags);
+}
+
+void rust_vfs_psi_memstall_leave(unsigned long *flags)
+{
+	psi_memstall_leave(flags);
 }
 
 /* linux/cred.h, linux/ioprio.h */
@@ -331,7 +381,7 @@ size_t rust_vfs_iov_iter_count(const struct iov_iter *iter)
 
 struct bio *rust_vfs_bio_alloc_read(struct block_device *bdev, unsigned short segments)
 {
-	return bio_alloc(bdev, segments, REQ_OP_READ, GFP_NOFS);
+	return bio_alloc(bdev, segments, REQ_OP_READ, GFP_NOIO);
 }
 
 void rust_vfs_bio_first_folio(struct folio_iter *fi, struct bio *bio, int i)
@@ -344,11 +394,9 @@ void rust_vfs_bio_next_folio(struct folio_iter *fi, struct bio *bio)
 	bio_next_folio(fi, bio);
 }
 
-/* linux/preempt.h */
-
-bool rust_vfs_preemptible(void)
+bool rust_vfs_bio_in_atomic(void)
 {
-	return preemptible();
+	return bio_in_atomic();
 }
 
 /* linux/blkdev.h */
@@ -356,6 +404,11 @@ bool rust_vfs_preemptible(void)
 struct blk_plug *rust_vfs_current_plug(void)
 {
 	return current->plug;
+}
+
+void rust_vfs_set_current_plug(struct blk_plug *plug)
+{
+	current->plug = plug;
 }
 
 unsigned int rust_vfs_bdev_dma_alignment(struct block_device *bdev)

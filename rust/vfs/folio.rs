@@ -86,6 +86,13 @@ impl LockedFolio {
         pos..pos + self.0.len() as u64
     }
 
+    /// Returns whether it was evicted though it was in use (`folio_test_workingset`), and so is read
+    /// again for want of memory.
+    pub fn is_workingset(&self) -> bool {
+        // SAFETY: The folio is live while it is locked.
+        unsafe { helpers::folio_test_workingset(self.0.folio.as_ptr()) }
+    }
+
     /// Ends the read of the folio: it is uptodate if `result` is good, and unlocked.
     pub fn end(self, result: Result) {
         self.0.end(result);

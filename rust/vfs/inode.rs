@@ -434,7 +434,8 @@ impl<'a, T: FileSystem> NewInode<'a, T> {
                         (*raw).__bindgen_anon_3.i_fop = kind.file;
                     }
                     (*(*raw).i_mapping).a_ops = aops;
-                    if ifmt != bindings::S_IFREG {
+                    // Bytes of directories are lent, and decoders go by address (`span.rs`).
+                    if ifmt != bindings::S_IFREG || cfg!(CONFIG_HIGHMEM) {
                         bindings::inode_nohighmem(raw);
                     }
                     helpers::mapping_set_large_folios((*raw).i_mapping);

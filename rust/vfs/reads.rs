@@ -6,11 +6,14 @@
 //! dropped: the last read of a [`Batch`] wakes whoever waits ([`Reads::wait`]), or queues a work that
 //! goes on ([`Reads::then`]).
 
-use crate::workqueue::{
-    Queues,
-    Ready,
-    Run,
-    Work, //
+use crate::{
+    completion::IoCompletion,
+    workqueue::{
+        Queues,
+        Ready,
+        Run,
+        Work, //
+    }, //
 };
 use core::{
     cell::UnsafeCell,
@@ -26,7 +29,6 @@ use kernel::{
     prelude::*,
     sync::{
         Arc,
-        Completion,
         UniqueArc, //
     }, //
 };
@@ -44,7 +46,7 @@ struct Shared {
     failed: (AtomicU32, AtomicU32),
     then: UnsafeCell<Option<(Ready, Queues)>>,
     #[pin]
-    over: Completion,
+    over: IoCompletion,
 }
 
 // SAFETY: What is in `then` may be sent, and so may the rest.
@@ -123,7 +125,7 @@ impl Reads {
                 underway: AtomicUsize::new(1),
                 failed: (AtomicU32::new(u32::MAX), AtomicU32::new(0)),
                 then: UnsafeCell::new(None),
-                over <- Completion::new(),
+                over <- IoCompletion::new(),
             }),
             GFP_KERNEL,
         )?;
@@ -148,7 +150,7 @@ impl Reads {
     pub fn wait(self) -> Range<u32> {
         let batch = self.batch().clone();
         drop(self);
-        batch.0.over.wait_for_completion();
+        batch.0.over.wait();
         batch.failed()
     }
 

@@ -20,9 +20,6 @@ use kernel::{
     prelude::*, //
 };
 
-#[cfg(CONFIG_HIGHMEM)]
-compile_error!("pages are expected to have an address");
-
 /// How often address space is looked for.
 const TRIES: usize = 3;
 
@@ -38,13 +35,14 @@ pub(crate) fn places(len: usize, alloc: Alloc) -> Result<PageList> {
     Ok(alloc.within(|| PageList::filled_with(len, alloc.flags(), || None))?)
 }
 
-/// The address of a page's first byte.
+/// Returns the address of a page's first byte.
 ///
 /// # Safety
 ///
-/// The page is live.
+/// The page is live, and is a [`Page`](crate::page::Page) or one of a folio that is being read.
 pub(crate) unsafe fn address(page: NonNull<bindings::page>) -> *mut u8 {
-    // SAFETY: The caller has a live page, and there is no high memory.
+    // SAFETY: The page is live. It is not in high memory, so it has an address: pages of one's own
+    // are allocated by `GFP_KERNEL`, and `NewInode::init` keeps the page caches of inodes out of there.
     unsafe { helpers::page_address(page.as_ptr()) }.cast()
 }
 
@@ -109,7 +107,7 @@ impl Span {
 ///
 /// # Safety
 ///
-/// The pages are live.
+/// As for [`address`], of all pages.
 unsafe fn contiguous(pages: &[Slot]) -> Option<NonNull<u8>> {
     let (first, rest) = pages.split_first()?;
     // SAFETY: The caller has live pages.

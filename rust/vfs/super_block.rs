@@ -26,6 +26,7 @@ use crate::{
         Inode,
         InodeRef, //
     },
+    log,
     meta::MetaReader,
     registration::{
         Backing,
@@ -70,6 +71,7 @@ pub(crate) struct SbInfo<T: FileSystem> {
     data: Option<T::SbData>,
     extra: KVec<Extra>,
     internal: [AtomicPtr<bindings::inode>; INTERNAL_INODES],
+    names: Option<log::Names>,
     directory: sysfs::Directory<T>,
 }
 
@@ -81,6 +83,7 @@ impl<T: FileSystem> SbInfo<T> {
             data: None,
             extra: KVec::new(),
             internal: [const { AtomicPtr::new(core::ptr::null_mut()) }; INTERNAL_INODES],
+            names: None,
             directory: sysfs::Directory::new(),
         }
     }
@@ -333,6 +336,11 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
         unsafe { Registration::<T>::global_of(self.as_ptr()) }
     }
 
+    /// What log lines about it need for longer than it is being filled.
+    pub(crate) fn log_names(&self) -> Option<&log::Names> {
+        self.info.names.as_ref()
+    }
+
     /// Refuses a file on a stacked filesystem, or on one of this type that is itself a file: `ENOTBLK`. A read
     /// is a call into that filesystem, and no depth is added to the stack.
     fn check_not_stacked(&self, file: &BackingFile) -> Result {
@@ -363,21 +371,33 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
     }
 }
 
-impl<T: FileSystem> crate::log::private::Sealed for NewSuperBlock<'_, T> {
+impl<T: FileSystem> log::private::Sealed for NewSuperBlock<'_, T> {
     fn names(&self) -> (*const u8, *const u8) {
         let sb = self.as_ptr();
         // SAFETY: the superblock is live, and its type is registered as long; `s_id` is an array in
         // it that ends with a NUL.
         unsafe { ((*(*sb).s_type).name, (*sb).s_id.as_ptr()) }
     }
+
+    /// A mount tells all that is wrong.
+    fn limit(&self) -> Option<&log::Limit> {
+        None
+    }
 }
 
-impl<T: FileSystem> crate::log::private::Sealed for SuperBlock<T> {
+impl<T: FileSystem> log::private::Sealed for SuperBlock<T> {
     fn names(&self) -> (*const u8, *const u8) {
         let sb = self.as_ptr();
         // SAFETY: the superblock is live, and its type is registered as long; `s_id` is an array in
         // it that ends with a NUL.
         unsafe { ((*(*sb).s_type).name, (*sb).s_id.as_ptr()) }
+    }
+
+    fn limit(&self) -> Option<&log::Limit> {
+        self.info()
+            .names
+            .as_ref()
+            .and_then(log::private::Sealed::limit)
     }
 }
 
@@ -441,6 +461,7 @@ pub(crate) unsafe extern "C" fn fill_super<T: FileSystem>(
         }
         // SAFETY: The superblock is live and being filled, and has its `s_id`.
         unsafe { helpers::super_set_sysfs_name_id(sb) };
+        new.info.names = Some(log::Names::new(&new)?);
         let data = T::fill_super(&mut new, context, fc)?;
         new.info.data = Some(data);
         // SAFETY: The data is set, which makes it a `SuperBlock`; `new`, with the only `&mut` to the

@@ -13,3 +13,4 @@ mod options;
 mod page;
 mod reads;
 mod streams;
+mod task;

@@ -12,10 +12,7 @@
 //! C headers: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
 use crate::{
-    bindings::{
-        self,
-        helpers, //
-    },
+    bindings,
     task, //
 };
 use core::{
@@ -30,6 +27,7 @@ use kernel::{
     prelude::*,
     sync::{
         Arc,
+        LockClassKey,
         UniqueArc, //
     },
     types::Opaque, //
@@ -37,8 +35,31 @@ use kernel::{
 
 /// What can be done later.
 pub trait Run: Send + Sync + Sized + 'static {
+    /// Names the work for lockdep, and gives it a class of its own: [`work_class!`](crate::work_class).
+    fn class() -> Class;
+
     /// Does it. May sleep.
     fn run(this: Pin<UniqueArc<Work<Self>>>);
+}
+
+/// What lockdep knows work by.
+#[derive(Clone, Copy)]
+pub struct Class {
+    /// Shown in reports.
+    pub name: &'static CStr,
+    /// Of work of one type, and of no other.
+    pub key: Pin<&'static LockClassKey>,
+}
+
+/// Makes the [`Class`] of a type of work: `work_class!("Job")`.
+#[macro_export]
+macro_rules! work_class {
+    ($name:literal) => {
+        $crate::workqueue::Class {
+            name: ::kernel::c_str!($name),
+            key: ::kernel::static_lock_class!(),
+        }
+    };
 }
 
 /// A `T` that can be queued. It may be shared before, and after.
@@ -224,18 +245,18 @@ impl Queue {
 /// Which queue takes what ends in either kind of context.
 #[derive(Clone, Copy)]
 pub struct Queues {
-    /// For what ends in an interrupt.
+    /// For what ends where nothing may sleep.
     pub interrupt: Queue,
-    /// For what ends in a task that can be preempted, such as that of a loop device.
+    /// For what ends in a task that may sleep, such as that of a loop device.
     pub task: Queue,
 }
 
 impl Queues {
     /// The queue for the current context.
     pub(crate) fn here(self) -> Queue {
-        match task::is_preemptible() {
-            true => self.task,
-            false => self.interrupt,
+        match task::is_atomic() {
+            true => self.interrupt,
+            false => self.task,
         }
     }
 }
@@ -259,7 +280,14 @@ impl Ready {
         // be initialised again.
         unsafe {
             let work = Opaque::cast_into(&raw const (*item).work);
-            helpers::init_work(work, Some(run::<T>));
+            let Class { name, key } = T::class();
+            bindings::init_work_with_key(
+                work,
+                Some(run::<T>),
+                false,
+                name.as_char_ptr(),
+                key.as_ptr(),
+            );
             // INVARIANT: The reference moves to the result.
             Self(NonNull::new_unchecked(work))
         }

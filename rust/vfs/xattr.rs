@@ -324,22 +324,29 @@ fn read_acl<T: FileSystem>(
     };
     let mut small = [0; SMALL_ACL];
     match read(Sink::new(&mut small)) {
-        Ok(len) => parse_acl(&small[..len]),
+        Ok(len) => parse_acl(inode, &small[..len]),
         Err(e) if e == ENODATA => Ok(core::ptr::null_mut()),
         Err(e) if e == ERANGE => {
             let mut large = KVec::from_elem(0u8, read(Sink::counter())?, GFP_KERNEL)?;
             let len = read(Sink::new(&mut large))?;
-            parse_acl(&large[..len])
+            parse_acl(inode, &large[..len])
         }
         Err(e) => Err(e),
     }
 }
 
-fn parse_acl(value: &[u8]) -> Result<*mut kernel::bindings::posix_acl> {
+/// Parses an ACL whose ids are those of the user namespace that the superblock belongs to, as the
+/// owner of the inode is.
+fn parse_acl<T: FileSystem>(
+    inode: &Inode<T>,
+    value: &[u8],
+) -> Result<*mut kernel::bindings::posix_acl> {
     if value.is_empty() {
         return Ok(core::ptr::null_mut());
     }
-    // SAFETY: the value is readable for its length.
-    from_err_ptr(unsafe { helpers::posix_acl_from_xattr(value.as_ptr().cast(), value.len()) })
-        .map(|acl| acl.cast())
+    // SAFETY: The inode is live, and the value is readable for its length.
+    let acl = unsafe {
+        helpers::posix_acl_from_xattr(inode.as_ptr(), value.as_ptr().cast(), value.len())
+    };
+    from_err_ptr(acl).map(|acl| acl.cast())
 }

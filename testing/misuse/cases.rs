@@ -181,6 +181,7 @@ mod work_borrows_nothing {
 
     #[rustfmt::skip] //~
     impl<'a> Run for Later<'a> { //~ E0478 E0495
+        fn class() -> vfs::workqueue::Class { vfs::work_class!("Later") } //~
         fn run(_this: Pin<UniqueArc<Work<Self>>>) {} //~
     } //~
 }
@@ -192,6 +193,7 @@ mod work_may_be_sent {
 
     #[rustfmt::skip] //~
     impl Run for Later { //~ E0277 E0277
+        fn class() -> vfs::workqueue::Class { vfs::work_class!("Later") } //~
         fn run(_this: Pin<UniqueArc<Work<Self>>>) {} //~
     } //~
 }

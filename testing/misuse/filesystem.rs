@@ -233,6 +233,10 @@ impl Shrink for Nothing {
 pub struct Job;
 
 impl Run for Job {
+    fn class() -> vfs::workqueue::Class {
+        vfs::work_class!("Job")
+    }
+
     fn run(_this: Pin<UniqueArc<Work<Self>>>) {}
 }
 

@@ -174,7 +174,7 @@ impl Shared {
                     InPlace::Taken => self.stats.add(Event::InplaceDecompress, 1),
                     InPlace::Copied(pages) => {
                         self.stats.add(Event::InplaceDecompressRefused, 1);
-                        self.stats.add(Event::BouncePages, pages as u64);
+                        self.stats.add(Event::BouncePages, pages);
                     }
                 }
             }
@@ -214,7 +214,7 @@ impl Shared {
             let moves = from != output.offset() || input.len() > PAGE_SIZE;
             if moves && state.slots().iter().any(Slot::is_in_place) {
                 let pages = output.detach(input)?;
-                self.stats.add(Event::BouncePages, pages as u64);
+                self.stats.add(Event::BouncePages, pages);
             }
             output.copy_from(0, input, from, first)?;
         }

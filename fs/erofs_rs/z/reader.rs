@@ -205,6 +205,8 @@ pub(super) struct Reader<'a> {
     early: Load,
     /// Counts what took away the chain.
     round: u32,
+    /// The chain has folios that this reader took and that are read again for want of memory.
+    pub(super) thrashes: bool,
     /// The folio that is scanned is the one that was asked for.
     asked: bool,
     /// The last error of it, or that there was no memory to read what was claimed.
@@ -250,6 +252,7 @@ impl<'a> Reader<'a> {
             load: Load::default(),
             early: Load::default(),
             round: 0,
+            thrashes: false,
             asked: false,
             result: Ok(()),
         }
@@ -542,6 +545,7 @@ impl<'a> Reader<'a> {
         let first = range.start.div_ceil(page);
         for index in (first..range.end.min(self.inode.size()).div_ceil(page)).rev() {
             if let Some(folio) = folio::grab(self.inode, index * page) {
+                self.thrashes |= folio.is_workingset();
                 // Nobody asked for it: who does will see what is wrong.
                 if self.scan(folio) == Err(EINTR) {
                     return;

@@ -4,13 +4,8 @@
 
 use core::fmt;
 use erofs_chain::ClusterMode;
-use kernel::{
-    prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    }, //
-};
+use kernel::prelude::*;
+use vfs::percpu::Counters;
 
 /// What is counted.
 #[derive(Clone, Copy)]
@@ -55,23 +50,24 @@ const NAMES: [&str; 13] = [
 ];
 
 /// The counters of one mount.
-pub(crate) struct Stats([Atomic<u64>; NAMES.len()]);
+pub(crate) struct Stats(Counters<{ NAMES.len() }>);
 
 impl Stats {
-    pub(crate) fn new() -> Self {
-        Self([const { Atomic::new(0) }; NAMES.len()])
+    /// `ENOMEM`. May sleep.
+    pub(crate) fn new() -> Result<Self> {
+        Counters::new().map(Self)
     }
 
-    pub(crate) fn add(&self, event: Event, n: u64) {
+    pub(crate) fn add(&self, event: Event, n: usize) {
         if n != 0 {
-            self.0[event as usize].fetch_add(n, Relaxed);
+            self.0.add(event as usize, n);
         }
     }
 
     /// One `name value` a line.
     pub(crate) fn show(&self, to: &mut dyn fmt::Write) -> Result {
-        for (name, value) in NAMES.iter().zip(&self.0) {
-            writeln!(to, "{name} {}", value.load(Relaxed))?;
+        for (index, name) in NAMES.iter().enumerate() {
+            writeln!(to, "{name} {}", self.0.sum(index))?;
         }
         Ok(())
     }

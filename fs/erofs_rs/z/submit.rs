@@ -51,6 +51,7 @@ use vfs::{
     },
     super_block::DeviceId,
     workqueue::{
+        Class,
         Run,
         Work, //
     }, //
@@ -156,6 +157,10 @@ fn last(before: Result, after: Result) -> Result {
 }
 
 impl Run for Job {
+    fn class() -> Class {
+        vfs::work_class!("Job")
+    }
+
     fn run(mut this: Pin<UniqueArc<Work<Self>>>) {
         let unread = this.batch.failed();
         let job = this.as_mut().inner().get_mut();
@@ -168,9 +173,13 @@ impl Reader<'_> {
     /// Reads and decodes what was claimed, or sees to it. What could not be read of what was asked
     /// for, as far as it is known when this returns, is in `result`. May sleep.
     pub(super) fn submit(&mut self, way: Way) {
-        if self.chain.is_empty() {
-            return;
+        if !self.chain.is_empty() {
+            self.submit_chain(way);
+            self.thrashes = false;
         }
+    }
+
+    fn submit_chain(&mut self, way: Way) {
         let mut chain = Chain {
             claims: self.chain.take(),
             shared: self.shared.clone(),
@@ -282,7 +291,7 @@ impl Reader<'_> {
         } else {
             state.allocate_rest(&mut self.pool, stats);
         }
-        stats.add(Event::CacheHit, state.cached() as u64);
+        stats.add(Event::CacheHit, state.cached());
         match cached {
             true => Next::Decode,
             false => Next::Read,
@@ -290,19 +299,25 @@ impl Reader<'_> {
     }
 
     /// Starts the reads for `chain`, of at most so many pages.
+    ///
+    /// The page cache accounts stalls for want of memory where it asks for a folio that it had
+    /// evicted, and where it waits for one. For folios that this reader took itself it cannot: of
+    /// these the submission counts, as in a readahead of the page cache, for which nobody waits.
     fn read(&self, chain: &Chain, pages: usize, reads: &Reads) {
-        let mut bios = Bios {
-            reader: self,
-            reads,
-            pages,
-            pending: None,
-        };
-        for (number, pcluster) in (0..).zip(chain.iter()) {
-            if let Err(e) = bios.add(number, pcluster) {
-                pcluster.state.lock().fail(e);
+        vfs::task::memstall(self.thrashes, || {
+            let mut bios = Bios {
+                reader: self,
+                reads,
+                pages,
+                pending: None,
+            };
+            for (number, pcluster) in (0..).zip(chain.iter()) {
+                if let Err(e) = bios.add(number, pcluster) {
+                    pcluster.state.lock().fail(e);
+                }
             }
-        }
-        bios.submit();
+            bios.submit();
+        });
     }
 }
 

@@ -33,6 +33,7 @@ use crate::{
     reads::Reads,
     span::address,
     workqueue::{
+        Class,
         Priority,
         Run,
         Work, //
@@ -216,6 +217,10 @@ struct Later {
 }
 
 impl Run for Later {
+    fn class() -> Class {
+        crate::work_class!("Later")
+    }
+
     fn run(this: Pin<UniqueArc<Work<Self>>>) {
         let good = this.sample.is_good(0, (0, TEXT), WHOLE);
         this.done.store(good, Ordering::Relaxed);

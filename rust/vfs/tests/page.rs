@@ -20,6 +20,7 @@ use crate::{
         Span, //
     },
     workqueue::{
+        Class,
         Priority,
         Queue,
         Run,
@@ -72,6 +73,10 @@ impl Shrink for Stock {
 struct Add(Arc<AtomicUsize>, usize);
 
 impl Run for Add {
+    fn class() -> Class {
+        crate::work_class!("Add")
+    }
+
     fn run(this: Pin<UniqueArc<Work<Self>>>) {
         this.0.fetch_add(this.1, Ordering::Relaxed);
     }
@@ -85,6 +90,10 @@ struct Relay {
 }
 
 impl Run for Relay {
+    fn class() -> Class {
+        crate::work_class!("Relay")
+    }
+
     fn run(mut this: Pin<UniqueArc<Work<Self>>>) {
         fsleep(Delta::from_millis(1));
         this.done.fetch_add(1, Ordering::Relaxed);

@@ -21,6 +21,7 @@ use crate::{
         Reads, //
     },
     workqueue::{
+        Class,
         Priority,
         Queues,
         Run,
@@ -52,6 +53,10 @@ struct Tell {
 const NOT_OVER: u64 = u64::MAX;
 
 impl Run for Tell {
+    fn class() -> Class {
+        crate::work_class!("Tell")
+    }
+
     fn run(this: Pin<UniqueArc<Work<Self>>>) {
         let failed = this.batch.failed();
         let told = match this.batch.is_over() {
