@@ -39,6 +39,8 @@ def register(*cases):
         pytest.param(bed, c.name, marks=lab.shared_boot(f"cases-{bed}")) for bed in lab.BEDS for c in cases if bed in c.beds])
 
 
+# What mnt says then, behind the reason.
+REFUSED = "mnt: refused"
 PRELUDE = """
 . {guest}/lib.sh
 img={img} blob_img={blob_img} blob={blob} z_img={z_img} dot_img={dot_img} m=/mnt/m
@@ -46,7 +48,7 @@ for tool in cat chmod grep ln md5sum mkdir mknod mv rm rmdir sort tail touch tr 
 	eval "$tool() {{ busybox $tool "'"$@"; }}'
 done
 mkdir -p $m
-mnt() {{ dev=$(attach "${{2:-$img}}") && mount -i -t $fs -o "$1" $dev $m; }}
+mnt() {{ dev=$(attach "${{2:-$img}}") && mount -i -t $fs -o "$1" $dev $m || {{ echo "{refused} $?"; return 32; }}; }}
 show() {{
 	while read -r _ _ _ _ dir opts rest; do
 		[ "$dir" != $m ] || echo "$opts - ${{rest#*- }}"
@@ -63,7 +65,7 @@ clean() {{
 def batch(bed):
     grid = {r.name: r for r in images.grid()}
     blob = images.make(grid["b4096-blob"])
-    text = [PRELUDE.format(guest=lab.GUEST, img=images.make(grid["label"]).path, blob_img=blob.path,
+    text = [PRELUDE.format(guest=lab.GUEST, refused=REFUSED, img=images.make(grid["label"]).path, blob_img=blob.path,
                            blob=blob.devices[0], z_img=images.make(zimages.cell("lz4hc", "64K", "all")).path, dot_img=images.make(grid["b1024-dot-omitted"]).path)]
     for fs in dict.fromkeys(("erofs", lab.PEER)):
         text.append(f"fs={fs}")
@@ -80,9 +82,15 @@ def neutral(text):
     return re.sub(r"loop\d+", "loopN", text.replace("erofs_rs", "erofs"))
 
 
+def is_set_up(case):
+    """Whether something is done with the mount: then it must have happened. Where mnt comes last it is what is asked."""
+    return not re.search(r"(^|[;\n])\s*mnt [^;\n]*\s*$", case.shell)
+
+
 def check(bed, name):
     b, case = batch(bed), REGISTRY[name]
     got = neutral(b.output(f"{name}/{lab.PEER}"))
+    assert not (REFUSED in got and is_set_up(case)), f"not mounted:\n{got}"
     if case.same:
         want = neutral(b.output(f"{name}/erofs"))
         assert re.search(case.expect, want, re.S), f"the C driver says:\n{want}"

@@ -15,20 +15,27 @@ def run(*cmd, cwd="."):
     return p.stdout + p.stderr
 
 
+def passed(out):
+    """How many tests cargo has run: none fails, either."""
+    return sum(int(n) for n in re.findall(r"^test result: ok\. (\d+) passed; 0 failed", out, re.M))
+
+
 def test_format_crate():
     out = run("cargo", "test", "--locked", "--release", "--target-dir", lab.BUILD / "format", cwd="rust/format")
-    assert "0 failed" in out and "running 0 tests\n\ntest result" not in out.split("Doc-tests")[0][-200:]
+    assert passed(out) >= 70, lab.tail(out)
 
 
 def test_chain_crate():
     """Most of the time goes into the model of two readers; its profile is in Cargo.toml."""
-    run("cargo", "test", "--locked", "--target-dir", lab.BUILD / "chain", cwd="rust/chain")
+    out = run("cargo", "test", "--locked", "--target-dir", lab.BUILD / "chain", cwd="rust/chain")
+    assert passed(out) >= 15, lab.tail(out)
 
 
 @pytest.mark.full
 @pytest.mark.timeout(5000)
 def test_chain_crate_long():
-    run("cargo", "test", "--locked", "--target-dir", lab.BUILD / "chain", "--", "--ignored", cwd="rust/chain")
+    out = run("cargo", "test", "--locked", "--target-dir", lab.BUILD / "chain", "--", "--ignored", cwd="rust/chain")
+    assert passed(out) >= 1, lab.tail(out)
 
 
 TARGETS = re.findall(r'^\[\[bin\]\]\nname = "(\w+)"', (lab.TOP / "rust/format/fuzz/Cargo.toml").read_text(), re.M)
@@ -55,4 +62,5 @@ def test_fuzz(target):
 @pytest.mark.full
 @pytest.mark.timeout(5000)
 def test_fuzz_long():
-    run("rust/format/fuzz/run", "600")
+    out = run("rust/format/fuzz/run", "600")
+    assert [t for t in TARGETS if f"fuzz {t}: nothing found" not in out] == [], lab.tail(out)

@@ -28,9 +28,12 @@ table() {
 	dmsetup load -r "$1" && dmsetup suspend --noflush "$1" && dmsetup resume --noudevsync "$1"
 }
 
+# device NAME: where it is.
+device() { echo "/dev/$(dmsetup info -c --noheadings -o blkdevname "$1")"; }
+
 # up TYPE DIR: a mount of a disk that works, of the driver's name.
 up() {
-	whole | dmsetup create -r --noudevsync "$1" && mount -i -t "$1" -o ro "/dev/$(dmsetup info -c --noheadings -o blkdevname "$1")" "$2"
+	whole | dmsetup create -r --noudevsync "$1" && mount -i -t "$1" -o ro "$(device "$1")" "$2"
 }
 
 down() { umount "$2" && dmsetup remove --noudevsync --retry "$1"; }
@@ -57,7 +60,8 @@ lost_parts() {
 	for driver in erofs "$peer"; do
 		up $driver $b && parts | table $driver || return
 		check cold "$tree" $b >/run/$driver || return
-		whole | table $driver && check warm "$tree" $b | grep -v ' right$'
+		whole | table $driver && check warm "$tree" $b >/run/warm || return
+		grep -v ' right$' /run/warm
 		down $driver $b || return
 	done
 	cat "/run/$peer"
@@ -70,6 +74,7 @@ leave() {
 	for n in 1 2 3; do
 		up "$peer" $b && flakey 0 1 | dmsetup load -r "$peer" || return
 		check ahead "$tree" $b "dmsetup suspend --noflush $peer && dmsetup resume --noudevsync $peer" || return
+		dd if="$(device "$peer")" of=/run/sector iflag=direct bs=4096 count=1 2>&1 | grep -q "Input/output error" || return
 		down "$peer" $b || return
 	done
 }

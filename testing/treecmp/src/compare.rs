@@ -2,8 +2,8 @@
 //! Two mounts of one image in lockstep: one list of paths from the first, each
 //! path asked on both.
 
-use crate::record::Record;
-use crate::{dir, file, observe, patterns, sys, write};
+use crate::record::{field, Obs, Record};
+use crate::{dir, file, huge, observe, patterns, sys, uring, write};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,6 +19,10 @@ pub enum Level {
     Meta,
     /// Everything.
     Full,
+    /// Content by io_uring.
+    Uring,
+    /// Content by mappings with huge pages.
+    Huge,
 }
 
 #[derive(clap::Args)]
@@ -62,6 +66,8 @@ pub struct Report {
     pub mismatches: AtomicUsize,
     /// How often each kind of mismatch was shown.
     shown: Mutex<BTreeMap<String, usize>>,
+    /// How often A gave each kind of answer to each kind of question.
+    census: Mutex<BTreeMap<(String, String), usize>>,
 }
 
 impl Report {
@@ -83,6 +89,26 @@ impl Report {
         self.checks.fetch_add(a.0.len(), Ordering::Relaxed);
         for what in a.diff(b) {
             self.mismatch(path, &what);
+        }
+    }
+
+    /// Counts the answers in `record`, so that a test can see what was compared.
+    fn tally(&self, record: &Record) {
+        let mut census = self.census.lock().expect("no thread panics here");
+        for (what, answer) in &record.0 {
+            let kind = what.split('@').next().unwrap_or_default();
+            let answer = match answer {
+                Obs::Bytes(b) if b.is_empty() => "nothing".into(),
+                Obs::Bytes(_) => "bytes".into(),
+                other => other.show(None),
+            };
+            *census.entry((kind.into(), answer)).or_default() += 1;
+        }
+    }
+
+    pub fn show_census(&self) {
+        for ((kind, answer), times) in &*self.census.lock().expect("no thread panics here") {
+            println!("census {kind} {answer} {times}");
         }
     }
 
@@ -193,7 +219,7 @@ fn everything(item: &Item, path: &CString, root: &CString, level: Level) -> Reco
         let fd = match sys::open(path, libc::O_RDONLY | libc::O_NOFOLLOW) {
             Ok(fd) => fd,
             Err(e) => {
-                rec.put("open", crate::record::Obs::Errno(e));
+                rec.put("open", Obs::Errno(e));
                 return rec;
             }
         };
@@ -208,6 +234,16 @@ fn everything(item: &Item, path: &CString, root: &CString, level: Level) -> Reco
     rec
 }
 
+/// What `ask` asks of a file of this size.
+fn of_size(path: &CString, ask: fn(&mut Record, &std::ffi::CStr, i64)) -> Record {
+    let mut rec = Record::default();
+    match observe::statx(path) {
+        Ok(st) => ask(&mut rec, path, field(&st, "size") as i64),
+        Err(e) => rec.put("statx", Obs::Errno(e)),
+    }
+    rec
+}
+
 /// A file's place on the device, its holes and its content.
 fn reads(path: &CString) -> Record {
     let mut rec = observe::brief(path);
@@ -218,7 +254,7 @@ fn reads(path: &CString) -> Record {
             file::extents(&mut rec, &fd, size);
             patterns::all(&mut rec, &fd, size);
         }
-        Err(e) => rec.put("open", crate::record::Obs::Errno(e)),
+        Err(e) => rec.put("open", Obs::Errno(e)),
     }
     rec
 }
@@ -239,13 +275,24 @@ fn check(item: &Item, roots: (&CString, &CString), level: Level, limit: u64, rep
     let (a, b) = (below(roots.0, &item.rel), below(roots.1, &item.rel));
     let (x, y) = match level {
         Level::Reads if item.kind == libc::DT_REG => (reads(&a), reads(&b)),
-        Level::Quick | Level::Reads => (observe::brief(&a), observe::brief(&b)),
+        Level::Uring if item.kind == libc::DT_REG => {
+            (of_size(&a, uring::all), of_size(&b, uring::all))
+        }
+        Level::Huge if item.kind == libc::DT_REG => {
+            (of_size(&a, huge::all), of_size(&b, huge::all))
+        }
+        Level::Quick | Level::Reads | Level::Uring | Level::Huge => {
+            (observe::brief(&a), observe::brief(&b))
+        }
         Level::Meta | Level::Full => (
             everything(item, &a, roots.0, level),
             everything(item, &b, roots.1, level),
         ),
     };
     report.records(&item.rel, &x, &y);
+    if item.kind == libc::DT_REG && matches!(level, Level::Uring | Level::Huge) {
+        report.tally(&x);
+    }
     if item.kind == libc::DT_REG && level != Level::Meta {
         content(item, &a, &b, limit, report);
     } else {

@@ -26,7 +26,11 @@ pub struct Options {
     /// The device that the image wants beside it.
     #[arg(long)]
     device: Option<PathBuf>,
-    /// Mount the files themselves, not loop devices over them.
+    /// Where each mutant is written to.
+    #[arg(long, default_value = "/run/mutant")]
+    file: PathBuf,
+    /// Mount the files themselves, not loop devices over them: FILE must not be on tmpfs, whose files
+    /// the drivers cannot read.
     #[arg(long)]
     files: bool,
     /// Look at the files of each mutant in one costly way, not in all.
@@ -102,27 +106,49 @@ fn mutant(base: &[u8], spec: &str) -> Result<Vec<u8>> {
 
 struct Bench<'a> {
     opt: &'a Options,
-    file: PathBuf,
     dir: CString,
     options: CString,
     log: File,
 }
 
 impl Bench<'_> {
-    fn one(&mut self, id: &str, image: &[u8], way: Option<usize>) -> Result<Vec<String>> {
+    /// What is mounted: the file with this content, or a device over it for as long as that is open.
+    fn written(&self, image: &[u8]) -> Result<(Option<OwnedFd>, CString)> {
         let mut open = OpenOptions::new();
         let open = open.read(true).write(true).create(true).truncate(true);
-        let file = open.open(&self.file)?;
+        let file = open.open(&self.opt.file)?;
         file.write_all_at(image, 0)?;
-        let (_attached, name) = if self.opt.files {
-            (
-                None,
-                CString::new(self.file.to_str().context("a plain path")?)?,
-            )
-        } else {
-            let (dev, name) = attach(&file)?;
-            (Some(dev), name)
-        };
+        if self.opt.files {
+            let name = CString::new(self.opt.file.to_str().context("a plain path")?)?;
+            return Ok((None, name));
+        }
+        let (dev, name) = attach(&file)?;
+        Ok((Some(dev), name))
+    }
+
+    /// Fails unless both drivers mount the image as it is: that all mutants are refused would say nothing then.
+    fn is_mounted(&self, base: &[u8]) -> Result<()> {
+        let (_attached, name) = self.written(base)?;
+        for fstype in &self.opt.types {
+            let types = CString::new(&**fstype)?;
+            let mount = |options: &CStr| {
+                sys::mount(&name, &self.dir, &types, MS_RDONLY, options)?;
+                sys::umount(&self.dir)
+            };
+            // What may be refused is also a device that the image does not want.
+            let mounted = match mount(&self.options) {
+                Err(_) if self.opt.refused => mount(c""),
+                mounted => mounted,
+            };
+            if let Err(e) = mounted {
+                bail!("{fstype} does not mount the image itself: {}", sys::errname(e));
+            }
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, id: &str, image: &[u8], way: Option<usize>) -> Result<Vec<String>> {
+        let (_attached, name) = self.written(image)?;
         let [a, b] = self.both(id, &name, Questions { way, alone: None })?;
         let mut found = vec![];
         let mut from = 0;
@@ -182,11 +208,11 @@ pub fn run(opt: &Options) -> Result<()> {
     };
     let mut bench = Bench {
         opt,
-        file: PathBuf::from("/run/mutant"),
         dir: CString::new(dir.to_str().context("a plain path")?)?,
         options: CString::new(options)?,
         log: File::options().write(true).open("/dev/kmsg")?,
     };
+    bench.is_mounted(&base)?;
     let lines = std::io::BufReader::new(File::open(&opt.mutants)?);
     let mut out = std::io::stdout().lock();
     for (nth, line) in lines.lines().enumerate() {

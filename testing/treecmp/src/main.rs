@@ -8,12 +8,14 @@ mod faults;
 mod file;
 mod handles;
 mod hostile;
+mod huge;
 mod observe;
 mod patterns;
 mod probe;
 mod record;
 mod source;
 mod sys;
+mod uring;
 mod write;
 
 use clap::{Args, Parser, Subcommand};
@@ -68,6 +70,7 @@ fn compare(a: PathBuf, b: PathBuf, options: &compare::Options) -> bool {
     println!("bytes {}", get(&report.bytes));
     println!("checks {}", get(&report.checks));
     println!("seconds {:.1}", start.elapsed().as_secs_f64());
+    report.show_census();
     println!("mismatches {}", get(&report.mismatches));
     // A tree of nothing but its root compares nothing.
     get(&report.mismatches) == 0 && get(&report.files) > 1

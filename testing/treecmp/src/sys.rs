@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The system calls, as thin as possible: every wrapper returns the kernel's
-//! own value or errno. All `unsafe` of this program is in this file.
+//! own value or errno. All `unsafe` of this program is in this file and, for the rings, in `uring.rs`.
 
 use std::ffi::{CStr, CString};
 use std::io::Error;
@@ -210,6 +210,65 @@ pub fn mmap_shared_writable(fd: &OwnedFd) -> Res<i64> {
         return Err(errno());
     }
     call!(libc::munmap(map, 4096))
+}
+
+/// A mapping of a file from its begin.
+pub struct Mapping {
+    at: *mut libc::c_void,
+    len: usize,
+}
+
+impl Mapping {
+    pub fn new(fd: &OwnedFd, len: usize, prot: c_int, flags: c_int) -> Res<Self> {
+        // SAFETY: a fresh mapping at an address of the kernel's choice.
+        let at = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, fd.as_raw_fd(), 0) };
+        if at == libc::MAP_FAILED {
+            return Err(errno());
+        }
+        Ok(Self { at, len })
+    }
+
+    pub fn address(&self) -> usize {
+        self.at as usize
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn advise(&self, advice: c_int) -> Res<i64> {
+        call!(libc::madvise(self.at, self.len, advice))
+    }
+
+    /// Faults each page in.
+    pub fn touch(&self) -> Res<i64> {
+        for page in (0..self.len).step_by(4096) {
+            // SAFETY: the mapping is readable; a page that cannot be read ends the program.
+            unsafe { self.at.cast::<u8>().add(page).read_volatile() };
+        }
+        Ok(0)
+    }
+
+    /// Its bytes. They leave it by write(2), as in `mmap_read`.
+    pub fn bytes(&self) -> Res<Vec<u8>> {
+        let out = memfd()?;
+        let mut done = 0;
+        while done < self.len {
+            let left = self.len - done;
+            match call!(libc::write(out.as_raw_fd(), self.at.byte_add(done), left) as i64)? {
+                0 => return Err(libc::EIO),
+                n => done += n as usize,
+            }
+        }
+        slurp(&out)
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping that `new` made.
+        unsafe { libc::munmap(self.at, self.len) };
+    }
 }
 
 pub fn memfd() -> Res<OwnedFd> {
@@ -441,6 +500,7 @@ pub fn errname(e: i32) -> String {
         (libc::EOPNOTSUPP, "EOPNOTSUPP"),
         (libc::EBADMSG, "EBADMSG"),
         (libc::ENOMEDIUM, "ENOMEDIUM"),
+        (libc::ECANCELED, "ECANCELED"),
     ];
     NAMES
         .iter()
