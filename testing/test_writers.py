@@ -3,20 +3,16 @@
 the C driver refuses what does not fill its blocks. So the tree that an image was made from tells what is right here."""
 import functools
 import hashlib
-import inspect
 import itertools
 import re
 import struct
-import subprocess
 
 import pytest
 
 import images
 import lab
-import source
 import zimages
 
-SUFFIX = "trixie"
 LZ4_0PADDING = 1
 LEGACY = {
     f"{algorithm}-{size >> 10}K-legacy": (f"-z{algorithm}", f"-C{size}", "-Elegacy-compress")
@@ -36,16 +32,10 @@ PADDED = {
 IMAGES = LEGACY | PADDED
 
 
-def mkfs(out, args):
-    cmd = [f"mkfs.erofs-{SUFFIX}", "--quiet", images.UUID, f"-T{source.TIME}", "--mkfs-time", "--preserve-mtime", *args,
-           str(out), str(zimages.material())]
-    subprocess.run(cmd, check=True, capture_output=True)
-
-
 def image(name):
-    text = repr((IMAGES[name], zimages.material().name)) + inspect.getsource(mkfs)
-    key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return images.once(images.CACHE / f"{SUFFIX}-{name}-{key}.img", lambda p: mkfs(p, IMAGES[name]))
+    args, tree = IMAGES[name], zimages.material()
+    key = hashlib.sha256(repr((args, tree.name, images.hashed(zimages.debian_mkfs))).encode()).hexdigest()[:16]
+    return images.once(images.CACHE / f"{zimages.SUITE}-{name}-{key}.img", lambda p: zimages.debian_mkfs(p, args, tree))
 
 
 # Four of them are legacy images, two of these without LZ4_0PADDING.
@@ -55,7 +45,7 @@ SYZKALLER = {path.stem: path for path in sorted((lab.SHARED / "testdata" / "syzk
 @functools.cache
 def batch(bed):
     made = [(name, image(name), zimages.material()) for name in IMAGES]
-    found = [(name, path, f"fsck.erofs-{SUFFIX}") for name, path in SYZKALLER.items()]
+    found = [(name, path, f"fsck.erofs-{zimages.SUITE}") for name, path in SYZKALLER.items()]
     return lab.Batch(lab.script(bed, "writers.sh", *itertools.chain(*made, *found), timeout=900))
 
 
