@@ -4,6 +4,7 @@ and every layout that mkfs.erofs 1.9.4 writes, and which of it is the sample."""
 import hashlib
 import os
 import random
+import subprocess
 from pathlib import Path
 
 import images
@@ -27,6 +28,8 @@ LAYOUTS = {
     "b2048": ("-b2048",),
 }
 BITS = range(256)
+# The suffix of the programs that tools/toolbox has from Debian stable.
+SUITE = "trixie"
 
 
 # --- the tree
@@ -135,6 +138,13 @@ def sample():
     some = [cell(algorithms[(n + 2 * k) % 5], sizes[(n * 3 + k) % 5], layout)
             for n, layout in enumerate(LAYOUTS) for k in range(2)]
     return some + further() + [zbits(n) for n in range(7, 256, 36)]
+
+
+def debian_mkfs(out, args, tree):
+    """By Debian stable's own mkfs.erofs, 1.8.6."""
+    cmd = [f"mkfs.erofs-{SUITE}", "--quiet", images.UUID, f"-T{source.TIME}", "--mkfs-time", "--preserve-mtime", *args,
+           str(out), str(tree)]
+    subprocess.run(cmd, check=True, capture_output=True)
 
 
 def pressed():

@@ -42,6 +42,7 @@ use crate::{
         BlockBits,
         Source, //
     },
+    super_block::incompat,
     Error,
     Inode,
     Result,
@@ -80,6 +81,11 @@ pub enum Coding {
     Interlaced,
     /// LZ4, at the end of its blocks.
     Lz4,
+    /// LZ4 in an image without [`LZ4_0PADDING`], at the beginning of its blocks: the stream ends where
+    /// the extent is complete, and what follows in the last block is not part of it.
+    ///
+    /// [`LZ4_0PADDING`]: crate::super_block::incompat::LZ4_0PADDING
+    Lz4Unpadded,
     /// MicroLZMA.
     Lzma,
     /// DEFLATE.
@@ -89,7 +95,8 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// From the number that an image gives to an algorithm.
+    /// From the number that an image gives to an algorithm. LZ4 counts as padded; [`Limits`] knows
+    /// the image.
     pub(crate) fn from_algorithm(number: u8) -> Option<Self> {
         Some(match number {
             0 => Coding::Lz4,
@@ -104,7 +111,7 @@ impl Coding {
     pub fn algorithm(self) -> Option<u8> {
         Some(match self {
             Coding::Shifted | Coding::Interlaced => return None,
-            Coding::Lz4 => 0,
+            Coding::Lz4 | Coding::Lz4Unpadded => 0,
             Coding::Lzma => 1,
             Coding::Deflate => 2,
             Coding::Zstd => 3,
@@ -177,6 +184,8 @@ pub fn behind_end(inode: &Inode, la: u64) -> Option<ZExtent> {
 struct Limits {
     block: BlockBits,
     algorithms: u16,
+    /// LZ4 data is [`Coding::Lz4Unpadded`].
+    unpadded: bool,
     /// The file's size.
     size: u64,
 }
@@ -186,15 +195,22 @@ impl Limits {
         Self {
             block: sb.block,
             algorithms: sb.algorithms,
+            unpadded: !sb.features.has(incompat::LZ4_0PADDING),
             size: inode.size,
         }
     }
 
-    /// Lets an extent pass that can be read. The order of the checks is C's.
-    fn check(&self, extent: ZExtent) -> Result<ZExtent> {
-        let ZPlace::Mapped(cluster) = extent.place else {
+    /// Lets an extent pass that can be read, and tells the two forms of LZ4 apart. The order of the
+    /// checks is C's.
+    fn check(&self, mut extent: ZExtent) -> Result<ZExtent> {
+        let ZPlace::Mapped(cluster) = &mut extent.place else {
             return Ok(extent);
         };
+
+        if self.unpadded && cluster.algorithm == Coding::Lz4 {
+            cluster.algorithm = Coding::Lz4Unpadded;
+        }
+        let cluster = *cluster;
         let plen = u64::from(cluster.len);
 
         match cluster.algorithm.algorithm() {

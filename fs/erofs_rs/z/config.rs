@@ -39,7 +39,7 @@ impl Decoders {
     pub(super) fn get(&self, coding: Coding) -> Option<&Decoder> {
         match coding {
             Coding::Shifted | Coding::Interlaced => None,
-            Coding::Lz4 => self.lz4.as_ref(),
+            Coding::Lz4 | Coding::Lz4Unpadded => self.lz4.as_ref(),
             Coding::Lzma => self.lzma.as_ref(),
             Coding::Deflate => self.deflate.as_ref(),
             Coding::Zstd => self.zstd.as_ref(),

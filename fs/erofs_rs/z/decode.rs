@@ -167,7 +167,8 @@ impl Shared {
                     padding: pcluster
                         .len()
                         .min(self.block as usize - pcluster.skip(self.block)),
-                    partial: state.partial,
+                    // The length of such a stream is not known: what follows it may look like more.
+                    partial: state.partial || pcluster.key.coding == Coding::Lz4Unpadded,
                 };
                 match decoder.decode(&mut input, &mut output, request)? {
                     InPlace::None => {}
@@ -262,7 +263,7 @@ fn name(coding: Coding) -> &'static str {
     match coding {
         Coding::Shifted => "shifted",
         Coding::Interlaced => "interlaced",
-        Coding::Lz4 => "lz4",
+        Coding::Lz4 | Coding::Lz4Unpadded => "lz4",
         Coding::Lzma => "lzma",
         Coding::Deflate => "deflate",
         Coding::Zstd => "zstd",

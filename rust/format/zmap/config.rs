@@ -135,7 +135,7 @@ impl Configs {
     fn parse(&mut self, block: BlockBits, coding: Coding, size: u32, bytes: &[u8]) -> Result<()> {
         let algorithm = coding.algorithm().unwrap_or(0);
         let least = match coding {
-            Coding::Lz4 => size_of::<RawLz4>(),
+            Coding::Lz4 | Coding::Lz4Unpadded => size_of::<RawLz4>(),
             Coding::Lzma => size_of::<RawLzma>(),
             Coding::Deflate => size_of::<RawDeflate>(),
             Coding::Zstd => size_of::<RawZstd>(),
@@ -146,7 +146,9 @@ impl Configs {
             return Err(Error::ConfigSize { algorithm, size });
         }
         match coding {
-            Coding::Lz4 => self.lz4 = Some(Lz4::parse(block, record(bytes)?)?),
+            Coding::Lz4 | Coding::Lz4Unpadded => {
+                self.lz4 = Some(Lz4::parse(block, record(bytes)?)?);
+            }
             Coding::Lzma => self.lzma = Some(Lzma::parse(record(bytes)?)?),
             Coding::Deflate => self.deflate = Some(Deflate::parse(record(bytes)?)?),
             Coding::Zstd => self.zstd = Some(Zstd::parse(record(bytes)?)?),

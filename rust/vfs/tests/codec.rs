@@ -328,6 +328,31 @@ mod suite {
         })
     }
 
+    /// An LZ4 stream of unknown length: bytes behind it do not matter to a partial decoding.
+    #[test]
+    fn followed_by_anything() -> Result {
+        let sample = Sample::new(Algorithm::Lz4)?;
+        let part = Request {
+            padding: PAGE_SIZE,
+            partial: true,
+        };
+        // The beginning is never taken for padding.
+        assert_ne!(sample.stream[0], 0);
+        for byte in [0, 1, 0x1f, 0xf0, 0xff] {
+            for rest in [1, 2, 3, 12, 500, PAGE_SIZE] {
+                let mut stream = KVec::from_elem(byte, sample.stream.len() + rest, GFP_KERNEL)?;
+                stream[..sample.stream.len()].copy_from_slice(&sample.stream);
+                for len in [1, 100, TEXT - 1, TEXT] {
+                    let memories = sample.decode(&stream, 100, (50, len), part)?;
+                    assert!(memories.bytes(50, len)?[..] == sample.plain[..len]);
+                }
+                let whole = sample.decode(&stream, 100, (50, TEXT), WHOLE);
+                assert_eq!(whole.err(), Some(CodecError::Corrupt));
+            }
+        }
+        Ok(())
+    }
+
     #[test]
     fn bytes_in_memory() -> Result {
         each(|sample| {

@@ -153,7 +153,7 @@ impl Found {
                 match cluster.algorithm {
                     Coding::Shifted => self.shifted += 1,
                     Coding::Interlaced => self.interlaced += 1,
-                    Coding::Lz4 => self.lz4 += 1,
+                    Coding::Lz4 | Coding::Lz4Unpadded => self.lz4 += 1,
                     _ => self.compressed += 1,
                 }
                 self.inline += u32::from(cluster.inline.is_some());

@@ -212,7 +212,8 @@ impl Opened<'_> {
 
                 data.rotate_right(head);
             }
-            Coding::Lz4 => {
+            // What is behind the stream is not looked at in either form.
+            Coding::Lz4 | Coding::Lz4Unpadded => {
                 let padding = block.rest(cluster.pa) as usize;
                 let begin = data.iter().take(padding).take_while(|&&b| b == 0).count();
 

@@ -88,6 +88,12 @@ fn packs_of_two() {
     ] {
         assert_eq!(file.map(la, Fiemap), Ok(extent), "at {la}");
     }
+    // The same in an image without LZ4_0PADDING.
+    let file = file.unpadded();
+    assert_eq!(file.map(BLOCK, Fiemap), Ok(unpadded(first)));
+    assert_eq!(file.map(3 * BLOCK + 100, Fiemap), Ok(plain));
+    assert_eq!(file.map(4 * BLOCK + 100, Fiemap), Ok(second));
+    assert_eq!(file.map(5 * BLOCK + 200, Fiemap), Ok(unpadded(last)));
     // It has no begin.
     let e = Error::Lookback {
         distance: 1,

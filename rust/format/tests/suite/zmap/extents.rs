@@ -69,6 +69,12 @@ fn sums() {
     assert_eq!(file.map(size - 1, ReadMore), Ok(last));
     assert_eq!(file.map(size, Read), Ok(hole(size, 1)));
 
+    // Of the algorithms only LZ4 has another form without LZ4_0PADDING.
+    let file = file.unpadded();
+    assert_eq!(file.map(0, Read), Ok(at(0, BLOCK, start, 100, Zstd)));
+    assert_eq!(file.map(3 * BLOCK, Read), Ok(plain));
+    assert_eq!(file.map(size - 1, ReadMore), Ok(unpadded(last)));
+
     // An lcluster can have several blocks; the size field has 21 bits.
     let words = [0, 0, 0x07ff_ffff, format(3) | 1];
     let mut file = self::file(0, 5 * BLOCK, 0, 2 << 40, &words);

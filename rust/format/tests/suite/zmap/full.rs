@@ -113,6 +113,58 @@ fn only_streams_are_read_more() {
 }
 
 #[test]
+fn lz4_without_padding() {
+    // Lzma for the second heads, and a tail of 60 bytes.
+    let file = |kind| {
+        let indexes = [
+            head(H1, 0, 10),
+            head(P, 5, 11),
+            head(H2, 10, 12),
+            head(kind, 0, 0),
+        ];
+        let header = header(60 << 16, TAIL_INLINE, 0x10, 0);
+        File::full(3 * BLOCK + 100, header, &indexes).unpadded()
+    };
+    let (with_lz4, with_lzma) = (file(H1), file(H2));
+    let first = unpadded(mapped(0, BLOCK + 5, 10, 1, Lz4));
+
+    // Only LZ4 has two forms, wherever it is.
+    assert_eq!(with_lz4.map(0, Fiemap), Ok(first));
+    let read = ZExtent {
+        len: BLOCK,
+        ..part(first)
+    };
+    assert_eq!(with_lz4.map(1, Read), Ok(read));
+    let plain = mapped(BLOCK + 5, BLOCK + 5, 11, 1, Shifted);
+    assert_eq!(
+        with_lz4.errno(BLOCK + 5, Fiemap).1,
+        Error::NotEnoughPlain(plain.la)
+    );
+    let second = mapped(2 * BLOCK + 10, BLOCK - 10, 12, 1, Lzma);
+    let too_much = (EUCLEAN, Error::TooMuchCompressed(second.la));
+    assert_eq!(with_lz4.errno(second.la, Fiemap), too_much);
+    let coding = |file: &File| match file.map(3 * BLOCK, Fiemap).unwrap().place {
+        ZPlace::Mapped(cluster) if cluster.inline.is_some() => cluster.algorithm,
+        place => panic!("{place:?}"),
+    };
+    assert_eq!(coding(&with_lz4), Lz4Unpadded);
+    assert_eq!(coding(&with_lzma), Lzma);
+
+    // The checks are those of the other form.
+    let file = |offset| {
+        let indexes = [head(H1, offset, 10), head(H1, 0, 11)];
+        File::full(BLOCK + 1, header(0, 0, 0, 0), &indexes).unpadded()
+    };
+    let whole = unpadded(mapped(0, BLOCK, 10, 1, Lz4));
+    let too_much = (EUCLEAN, Error::TooMuchCompressed(1));
+    assert_eq!(file(0).map(0, Fiemap), Ok(whole));
+    assert_eq!(file(1).errno(1, Fiemap), too_much);
+    let mut absent = file(0);
+    absent.sb.algorithms = 0xe;
+    assert_eq!(absent.errno(0, Read), (EUCLEAN, Error::AbsentAlgorithm(0)));
+}
+
+#[test]
 fn holes() {
     let advise = BIG1 | BIG2;
     let indexes = [

@@ -55,7 +55,7 @@ const HEADER: usize = 64;
 impl File {
     /// A file whose header is followed by `table`.
     fn new(layout: u16, size: u64, header: [u8; 8], table: &[u8]) -> Self {
-        let features = incompat::BIG_PCLUSTER | incompat::FRAGMENTS;
+        let features = incompat::LZ4_0PADDING | incompat::BIG_PCLUSTER | incompat::FRAGMENTS;
         let sb = Super::new().incompat(features).put(84, &[0xb]).ok();
         let mut meta = extended(layout, REG, size);
 
@@ -63,6 +63,12 @@ impl File {
         meta.extend(header);
         meta.extend(table);
         Self { sb, inode, meta }
+    }
+
+    /// The same file in an image without LZ4_0PADDING.
+    fn unpadded(mut self) -> Self {
+        self.sb.features.incompat &= !incompat::LZ4_0PADDING;
+        self
     }
 
     fn read(&self, area: Area, step: u32) -> Vec<u8> {
@@ -134,6 +140,20 @@ fn mapped(la: u64, len: u64, block: u64, blocks: u32, algorithm: Coding) -> ZExt
             partial_ref: false,
             inline: None,
         }),
+    }
+}
+
+/// The same by an image without LZ4_0PADDING.
+fn unpadded(extent: ZExtent) -> ZExtent {
+    let ZPlace::Mapped(cluster) = extent.place else {
+        panic!("not mapped");
+    };
+    ZExtent {
+        place: ZPlace::Mapped(Cluster {
+            algorithm: Lz4Unpadded,
+            ..cluster
+        }),
+        ..extent
     }
 }
 
