@@ -141,7 +141,10 @@ impl Bench<'_> {
                 mounted => mounted,
             };
             if let Err(e) = mounted {
-                bail!("{fstype} does not mount the image itself: {}", sys::errname(e));
+                bail!(
+                    "{fstype} does not mount the image itself: {}",
+                    sys::errname(e)
+                );
             }
         }
         Ok(())
