@@ -178,7 +178,7 @@ impl<T: Reclaim> Lru<T> {
     /// # Context
     ///
     /// May sleep.
-    pub(crate) fn new(name: &'static CStr) -> Result<Reclaimer<T>> {
+    pub(crate) fn register(name: &'static CStr) -> Result<Reclaimer<T>> {
         let flags = bindings::VFS_SHRINKER_MEMCG_AWARE | bindings::VFS_SHRINKER_NUMA_AWARE;
         let shrinker = Raw::new(name, flags)?;
         let number = shrinker.as_ptr();

@@ -87,7 +87,11 @@ impl<'a> PageBio<'a> {
         let pages = pages.clamp(1, bindings::BIO_MAX_VECS as usize);
         let load = Load {
             pages: Few::with_capacity(pages, GFP_KERNEL)?,
-            numbers: u32::MAX..0,
+            // None: the first page sets both.
+            numbers: Range {
+                start: u32::MAX,
+                end: 0,
+            },
             underway: reads.begin(),
         };
         let load = KBox::new(load, GFP_KERNEL)?;

@@ -66,7 +66,7 @@ impl Registrar {
     /// Makes lists of objects of a type, and has the kernel reclaim from them, as `name`. `ENOMEM`.
     /// May sleep. See [`Lru`].
     pub fn lru<T: Reclaim>(&mut self, name: &'static CStr) -> Result<Arc<Lru<T>>> {
-        let reclaimer = Lru::new(name)?;
+        let reclaimer = Lru::register(name)?;
         let lru = (*reclaimer).clone();
         self.own(reclaimer)?;
         Ok(lru)

@@ -4,6 +4,7 @@
 
 mod bio;
 mod codec;
+mod contexts;
 mod few;
 mod filesystem;
 mod folio;

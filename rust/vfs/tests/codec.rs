@@ -3,7 +3,6 @@
 //! What decoders make of good, bad and scattered data.
 
 use super::{
-    filesystem::registrar,
     folio::Memory,
     streams::{
         self,
@@ -12,7 +11,6 @@ use super::{
     }, //
 };
 use crate::{
-    bindings::helpers,
     codec::{
         Algorithm,
         CodecError,
@@ -32,41 +30,20 @@ use crate::{
     },
     reads::Reads,
     span::address,
-    workqueue::{
-        Class,
-        Priority,
-        Run,
-        Work, //
-    }, //
-};
-use core::{
-    convert::Infallible,
-    sync::atomic::{
-        AtomicBool,
-        Ordering, //
-    }, //
 };
 use kernel::{
     page::PAGE_SIZE,
-    prelude::*,
-    sync::{
-        Arc,
-        UniqueArc, //
-    },
-    time::{
-        delay::fsleep,
-        Delta, //
-    }, //
+    prelude::*, //
 };
 
-const LZMA: Algorithm = Algorithm::Lzma { dict: 1 << 16 };
-const ZSTD: Algorithm = Algorithm::Zstd { window: 1 << 17 };
+pub(super) const LZMA: Algorithm = Algorithm::Lzma { dict: 1 << 16 };
+pub(super) const ZSTD: Algorithm = Algorithm::Zstd { window: 1 << 17 };
 
-const WHOLE: Request = Request {
+pub(super) const WHOLE: Request = Request {
     padding: 0,
     partial: false,
 };
-const PART: Request = Request {
+pub(super) const PART: Request = Request {
     padding: 0,
     partial: true,
 };
@@ -75,14 +52,14 @@ const PART: Request = Request {
 const OLD: u8 = 0xa5;
 
 /// A decoder and a stream of each algorithm, and what it decodes to.
-struct Sample {
-    decoder: Decoder,
-    stream: KVec<u8>,
-    plain: KVec<u8>,
+pub(super) struct Sample {
+    pub(super) decoder: Decoder,
+    pub(super) stream: KVec<u8>,
+    pub(super) plain: KVec<u8>,
 }
 
 impl Sample {
-    fn new(algorithm: Algorithm) -> Result<Self> {
+    pub(super) fn new(algorithm: Algorithm) -> Result<Self> {
         let (stream, plain) = match algorithm {
             Algorithm::Lz4 => streams::lz4(TEXT)?,
             Algorithm::Lzma { .. } => (streams::bytes(streams::LZMA)?, streams::text()?),
@@ -98,7 +75,7 @@ impl Sample {
 
     /// Decodes `len` bytes of `stream`, in pages of which the first one is used from byte `from` on,
     /// into memory from byte `to` on.
-    fn decode(
+    pub(super) fn decode(
         &self,
         stream: &[u8],
         from: usize,
@@ -129,7 +106,7 @@ impl Sample {
     }
 
     /// As [`decode`](Self::decode), of the sample's own stream; whether the bytes are right.
-    fn is_good(&self, from: usize, to: (usize, usize), request: Request) -> bool {
+    pub(super) fn is_good(&self, from: usize, to: (usize, usize), request: Request) -> bool {
         match self.decode(&self.stream, from, to, request) {
             Ok(memories) => memories.bytes(to.0, to.1).unwrap()[..] == self.plain[..to.1],
             Err(_) => false,
@@ -138,7 +115,7 @@ impl Sample {
 }
 
 /// Memory in pages that lie anywhere.
-struct Memories(KVec<Memory>);
+pub(super) struct Memories(KVec<Memory>);
 
 impl Memories {
     fn new(pages: usize) -> Result<Self> {
@@ -208,23 +185,6 @@ fn pages(offset: usize, bytes: &[u8]) -> Result<KVec<Page>> {
         done += n;
     }
     Ok(pages)
-}
-
-/// Decodes a sample when its turn comes.
-struct Later {
-    sample: Sample,
-    done: Arc<AtomicBool>,
-}
-
-impl Run for Later {
-    fn class() -> Class {
-        crate::work_class!("Later")
-    }
-
-    fn run(this: Pin<UniqueArc<Work<Self>>>) {
-        let good = this.sample.is_good(0, (0, TEXT), WHOLE);
-        this.done.store(good, Ordering::Relaxed);
-    }
 }
 
 /// Runs `test` with a sample of each algorithm.
@@ -701,112 +661,6 @@ mod suite {
         assert!(sample.stream.len() > 32 * PAGE_SIZE / 2);
         assert!(sample.is_good(0, (4000, len), WHOLE));
         assert!(sample.is_good(4095, (0, len - 5), PART));
-        Ok(())
-    }
-
-    #[test]
-    fn contexts_come_back() -> Result {
-        let contexts = Contexts::new()?;
-        for algorithm in [LZMA, Algorithm::Deflate, ZSTD] {
-            assert_eq!(contexts.count(), 0);
-            let decoder = Decoder::new(contexts.clone(), algorithm)?;
-            let again = Decoder::new(contexts.clone(), algorithm)?;
-            let sample = Sample {
-                decoder,
-                ..Sample::new(algorithm)?
-            };
-            for _ in 0..3 {
-                assert!(sample.is_good(0, (0, TEXT), WHOLE));
-            }
-            // The one that is there stays, as long as it may be wanted.
-            assert_eq!(contexts.count(), 0);
-            assert_eq!(contexts.shrink(10), 0);
-            assert!(sample.is_good(0, (0, TEXT), WHOLE));
-            drop(again);
-            assert!(sample.is_good(0, (0, TEXT), WHOLE));
-        }
-        assert_eq!(contexts.count(), 0);
-        Ok(())
-    }
-
-    /// Reclaim asks for pages, not for contexts.
-    #[test]
-    fn contexts_are_counted_in_pages() -> Result {
-        let contexts = Contexts::new()?;
-        let decoder = Decoder::new(contexts.clone(), Algorithm::Deflate)?;
-        let mut pages = 0;
-        for _ in 0..8 {
-            pages = contexts.add_free()?;
-        }
-        assert!(pages >= 8);
-        assert_eq!(contexts.count(), 8 * pages);
-        assert_eq!(contexts.shrink(1), pages);
-        assert_eq!(contexts.shrink(pages + 1), 2 * pages);
-        assert_eq!(contexts.count(), 5 * pages);
-        // One stays as long as it may be wanted.
-        assert_eq!(contexts.shrink(usize::MAX), 5 * pages);
-        assert_eq!(contexts.count(), 0);
-        drop(decoder);
-        Ok(())
-    }
-
-    /// Who finds no context waits until one comes back.
-    #[test]
-    fn contexts_are_waited_for() -> Result {
-        let contexts = Contexts::new()?;
-        let sample = Sample {
-            decoder: Decoder::new(contexts.clone(), Algorithm::Deflate)?,
-            ..Sample::new(Algorithm::Deflate)?
-        };
-        let mut held = KVec::new();
-        // SAFETY: It reads a counter.
-        for _ in 0..unsafe { helpers::num_online_cpus() } {
-            held.push(contexts.hold()?, GFP_KERNEL)?;
-        }
-        assert_eq!((contexts.count(), contexts.shrink(10)), (0, 0));
-        let mut registrar = registrar();
-        let queue = registrar.queue(c"vfs_test", Priority::High)?;
-        let done = Arc::new(AtomicBool::new(false), GFP_KERNEL)?;
-        let later = Later {
-            sample,
-            done: done.clone(),
-        };
-        let work = Work::new::<Infallible>(later);
-        queue.push(UniqueArc::pin_init(work, GFP_KERNEL)?);
-        fsleep(Delta::from_millis(20));
-        assert!(!done.load(Ordering::Relaxed));
-        drop(held);
-        drop(registrar);
-        assert!(done.load(Ordering::Relaxed));
-        // The decoder went with the work, and so did all that it may have wanted.
-        assert_eq!(contexts.count(), 0);
-        Ok(())
-    }
-
-    #[test]
-    fn windows_grow() -> Result {
-        let contexts = Contexts::new()?;
-        for (small, large) in [
-            (Algorithm::Lzma { dict: 4096 }, LZMA),
-            (Algorithm::Zstd { window: 1024 }, ZSTD),
-        ] {
-            let first = Decoder::new(contexts.clone(), small)?;
-            let sample = Sample {
-                decoder: Decoder::new(contexts.clone(), large)?,
-                ..Sample::new(large)?
-            };
-            assert!(sample.is_good(0, (0, TEXT), WHOLE));
-            assert!(sample.is_good(0, (0, 100), PART));
-            drop(first);
-            assert!(sample.is_good(0, (0, TEXT), WHOLE));
-        }
-        // A frame that wants more than it was said to.
-        let sample = Sample {
-            decoder: Decoder::new(contexts, Algorithm::Zstd { window: 1024 })?,
-            ..Sample::new(ZSTD)?
-        };
-        let result = sample.decode(&sample.stream, 0, (0, TEXT), WHOLE);
-        assert_eq!(result.err(), Some(CodecError::Corrupt));
         Ok(())
     }
 

@@ -112,7 +112,7 @@ mod cases {
     #[test]
     fn the_least_recently_used_go_first() -> Result {
         let before = LIVE.load(Ordering::Relaxed);
-        let reclaimer = Lru::<Object>::new(c"vfs_test")?;
+        let reclaimer = Lru::<Object>::register(c"vfs_test")?;
         assert_eq!(ask(&reclaimer, None)?, EMPTY);
         let mut objects = KVec::new();
         for _ in 0..20 {
@@ -138,7 +138,7 @@ mod cases {
 
     #[test]
     fn objects_in_use_stay() -> Result {
-        let reclaimer = Lru::<Object>::new(c"vfs_test")?;
+        let reclaimer = Lru::<Object>::register(c"vfs_test")?;
         let (busy, idle) = (Object::listed(&reclaimer)?, Object::listed(&reclaimer)?);
         {
             let _guard = busy.link.lock();
@@ -153,7 +153,7 @@ mod cases {
     #[test]
     fn a_dropped_link_unlists() -> Result {
         let before = LIVE.load(Ordering::Relaxed);
-        let reclaimer = Lru::<Object>::new(c"vfs_test")?;
+        let reclaimer = Lru::<Object>::register(c"vfs_test")?;
         let (first, second) = (Object::listed(&reclaimer)?, Object::listed(&reclaimer)?);
         let link = first.link.lock().take();
         drop(link);
