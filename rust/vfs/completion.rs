@@ -14,7 +14,7 @@ use kernel::{
 
 /// The end of reads (`struct completion`).
 #[pin_data]
-pub struct IoCompletion {
+pub(crate) struct IoCompletion {
     #[pin]
     inner: Opaque<bindings::completion>,
 }
@@ -27,7 +27,7 @@ unsafe impl Sync for IoCompletion {}
 
 impl IoCompletion {
     /// Returns an initializer for a completion that is not complete.
-    pub fn new() -> impl PinInit<Self> {
+    pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             // SAFETY: The place is valid for writes, and stays pinned afterwards.
             inner <- Opaque::ffi_init(|place| unsafe { bindings::init_completion(place) }),
@@ -35,13 +35,13 @@ impl IoCompletion {
     }
 
     /// Completes it for good and wakes all tasks that wait. Any context.
-    pub fn complete_all(&self) {
+    pub(crate) fn complete_all(&self) {
         // SAFETY: The completion was initialized when it was made.
         unsafe { bindings::complete_all(self.inner.get()) };
     }
 
     /// Waits until it is complete. Counts as iowait, and as delay by block I/O. May sleep.
-    pub fn wait(&self) {
+    pub(crate) fn wait(&self) {
         // SAFETY: The completion was initialized when it was made.
         unsafe { bindings::wait_for_completion_io(self.inner.get()) };
     }

@@ -146,7 +146,7 @@ impl Reads {
     }
 
     /// Waits until all reads are over; there will be no more. Gives the numbers of what could not be
-    /// read, see [`Batch::failed`]. May sleep.
+    /// read, see [`Batch::failed`]. The task waits as for a device. May sleep.
     pub fn wait(self) -> Range<u32> {
         let batch = self.batch().clone();
         drop(self);

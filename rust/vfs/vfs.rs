@@ -28,7 +28,6 @@
 //! | [`lru`] | `list_lru`, `shrinker` | a listed object stays, and is asked by its cgroup |
 //! | [`registrar`] | | what the kernel may call at any time is undone when the module goes |
 //! | [`shrinker`] | `shrinker` | its callbacks are over before its data goes |
-//! | [`completion`] | `completion` | who waits for reads is seen to wait for I/O |
 //! | [`percpu`] | `alloc_percpu` | each CPU adds to its own counters |
 //! | [`workqueue`] | `work_struct` | what is queued is owned by the queue, and runs once |
 //! | [`trace`] | `tracepoint` | arguments are made only where they are wanted, and live through the call |
@@ -58,7 +57,7 @@ pub mod address_space;
 pub mod bdev;
 pub mod bio;
 pub mod codec;
-pub mod completion;
+mod completion;
 pub mod dentry;
 pub mod dir;
 pub mod error;

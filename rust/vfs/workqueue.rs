@@ -274,13 +274,13 @@ unsafe impl Send for Ready {}
 
 impl Ready {
     pub(crate) fn new<T: Run>(work: Pin<UniqueArc<Work<T>>>) -> Self {
+        let Class { name, key } = T::class();
         let item = Arc::into_raw(Arc::from(work));
         // SAFETY: The item is live: the reference that was made raw is not put. The field of a
         // live item is not null. The reference was the only one, so the work is not queued, and may
-        // be initialised again.
+        // be initialised again; the name and the key are static.
         unsafe {
             let work = Opaque::cast_into(&raw const (*item).work);
-            let Class { name, key } = T::class();
             bindings::init_work_with_key(
                 work,
                 Some(run::<T>),
