@@ -361,6 +361,8 @@ struct Batch<'a, T: Reclaim> {
     /// The pages of these, and those of all that were looked at.
     freed: usize,
     seen: usize,
+    /// One that was used stays for now.
+    spared: bool,
 }
 
 /// # Safety
@@ -390,16 +392,23 @@ unsafe extern "C" fn scan<T: Reclaim>(
     let lru = unsafe { &*(*shrinker).private_data.cast::<Lru<T>>() };
     // SAFETY: The request is this callback's.
     let control = unsafe { &mut *control };
-    let (mut freed, mut seen) = (0, 0);
-    while seen < control.nr_to_scan {
+    let (mut freed, mut seen, mut spared) = (0, 0, false);
+    // What stays on the list goes to its end, where a walk would meet it again: each object is looked
+    // at but once in a call.
+    // SAFETY: The lists are initialised, and the cgroup of the request is live.
+    let mut left =
+        unsafe { bindings::list_lru_count_one(lru.lru.get(), control.nid, control.memcg) };
+    while seen < control.nr_to_scan && left > 0 {
         let mut batch = Batch::<T> {
             lru,
             items: [const { None }; BATCH],
             len: 0,
             freed: 0,
             seen: 0,
+            spared: false,
         };
-        let mut walk = BATCH;
+        let most = left.min(BATCH);
+        let mut walk = most;
         // SAFETY: The lists are initialised and have entries of `T`; the callback takes a `Batch<T>`.
         unsafe {
             bindings::list_lru_walk_one(
@@ -413,15 +422,18 @@ unsafe extern "C" fn scan<T: Reclaim>(
         };
         freed += batch.freed;
         seen += batch.seen;
+        spared |= batch.spared;
         for (owner, taken) in batch.items.into_iter().flatten() {
             T::taken(owner, taken);
         }
-        if walk > 0 {
-            // The list has no more, so there is no use in asking again.
-            return if freed > 0 { freed } else { SHRINK_STOP };
-        }
+        // The list may have become shorter meanwhile.
+        left = if walk > 0 { 0 } else { left - most };
     }
-    control.nr_scanned = seen;
+    if freed == 0 && !spared && left == 0 {
+        // All are in use, so there is no use in asking again.
+        return SHRINK_STOP;
+    }
+    control.nr_scanned = seen.max(control.nr_to_scan);
     freed
 }
 
@@ -447,6 +459,7 @@ unsafe extern "C" fn isolate<T: Reclaim>(
     let pages = entry.pages.load(Ordering::Relaxed);
     batch.seen += (pages as usize).max(1);
     if entry.recent.swap(false, Ordering::Relaxed) {
+        batch.spared = true;
         return bindings::lru_status::LRU_ROTATE;
     }
     // SAFETY: The list has a reference to the owner, which is only borrowed here.
@@ -455,7 +468,8 @@ unsafe extern "C" fn isolate<T: Reclaim>(
         return bindings::lru_status::LRU_SKIP;
     };
     let Some(taken) = owner.take() else {
-        return bindings::lru_status::LRU_SKIP;
+        // At the end it does not hide those behind it from the next walk, however long it is used.
+        return bindings::lru_status::LRU_ROTATE;
     };
     // SAFETY: The entry is on the list, whose lock is held.
     unsafe { bindings::list_lru_isolate(list, item) };

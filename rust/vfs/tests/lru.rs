@@ -151,6 +151,34 @@ mod cases {
     }
 
     #[test]
+    fn those_in_use_hide_nobody() -> Result {
+        let reclaimer = Lru::<Object>::new(c"vfs_test")?;
+        let (mut objects, mut links) = (KVec::new(), KVec::new());
+        for _ in 0..8 {
+            let object = Object::listed(&reclaimer)?;
+            links.push(object.link.lock().take(), GFP_KERNEL)?;
+            objects.push(object, GFP_KERNEL)?;
+        }
+        let idle = Object::listed(&reclaimer)?;
+        assert_eq!(ask(&reclaimer, Some(16))?, 0);
+        assert_eq!(ask(&reclaimer, Some(16))?, 2);
+        assert_eq!(idle.taken.load(Ordering::Relaxed), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn short_lists_are_spared_too() -> Result {
+        let reclaimer = Lru::<Object>::new(c"vfs_test")?;
+        let (first, second) = (Object::listed(&reclaimer)?, Object::listed(&reclaimer)?);
+        first.touch();
+        second.touch();
+        // There is progress to be made by asking again.
+        assert_eq!(ask(&reclaimer, Some(100))?, 0);
+        assert_eq!(ask(&reclaimer, Some(100))?, 4);
+        Ok(())
+    }
+
+    #[test]
     fn a_dropped_link_unlists() -> Result {
         let before = LIVE.load(Ordering::Relaxed);
         let reclaimer = Lru::<Object>::register(c"vfs_test")?;
