@@ -180,6 +180,10 @@ impl OwnedQueue {
     ///
     /// `work` is that of a [`Work`] that [`Ready`] had the only reference to, which moves here.
     unsafe fn queue(&self, work: NonNull<bindings::work_struct>) {
+        // The end of a read may be preempted once it has queued. The work may then be done, what was
+        // mounted gone, and the module unloaded before it sets the flag; but unregistering the type
+        // waits for RCU readers, before queues go.
+        let _rcu = kernel::sync::rcu::read_lock();
         // SAFETY: The queue is live by the invariant. The work is initialised and not queued, as
         // the caller's reference was the only one; it stays where it is until `run` has it back.
         unsafe {
