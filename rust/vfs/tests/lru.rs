@@ -152,7 +152,7 @@ mod cases {
 
     #[test]
     fn those_in_use_hide_nobody() -> Result {
-        let reclaimer = Lru::<Object>::new(c"vfs_test")?;
+        let reclaimer = Lru::<Object>::register(c"vfs_test")?;
         let (mut objects, mut links) = (KVec::new(), KVec::new());
         for _ in 0..8 {
             let object = Object::listed(&reclaimer)?;
@@ -168,7 +168,7 @@ mod cases {
 
     #[test]
     fn short_lists_are_spared_too() -> Result {
-        let reclaimer = Lru::<Object>::new(c"vfs_test")?;
+        let reclaimer = Lru::<Object>::register(c"vfs_test")?;
         let (first, second) = (Object::listed(&reclaimer)?, Object::listed(&reclaimer)?);
         first.touch();
         second.touch();
