@@ -8,8 +8,11 @@
 //! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::{
-    bdev::{
+    backing::{
         BackingFile,
+        FileMeta, //
+    },
+    bdev::{
         BlockDevice,
         ClaimedDevice, //
     },
@@ -68,6 +71,7 @@ enum Extra {
 pub(crate) struct SbInfo<T: FileSystem> {
     pub(crate) context: Option<T::Context>,
     pub(crate) file: Option<BackingFile>,
+    file_meta: FileMeta,
     data: Option<T::SbData>,
     extra: KVec<Extra>,
     internal: [AtomicPtr<bindings::inode>; INTERNAL_INODES],
@@ -80,6 +84,7 @@ impl<T: FileSystem> SbInfo<T> {
         Self {
             context: Some(context),
             file: None,
+            file_meta: FileMeta::new(),
             data: None,
             extra: KVec::new(),
             internal: [const { AtomicPtr::new(core::ptr::null_mut()) }; INTERNAL_INODES],
@@ -99,6 +104,8 @@ impl<T: FileSystem> SbInfo<T> {
             // SAFETY: a slot is null or owns a reference; `iput` takes both.
             unsafe { bindings::iput(inode) };
         }
+        // SAFETY: The contract is the same.
+        unsafe { self.file_meta.put() };
     }
 }
 
@@ -219,7 +226,7 @@ impl<T: FileSystem> SuperBlock<T> {
     /// Reads metadata of what is mounted.
     pub fn meta(&self) -> MetaReader<'_> {
         // SAFETY: the superblock is live, and its device or file stays for as long.
-        unsafe { meta_of(self.as_ptr(), self.info().file.as_ref()) }
+        unsafe { meta_of(self.as_ptr(), &self.info().file_meta) }
     }
 
     /// Keeps `inode` until unmount in one of [`INTERNAL_INODES`] slots, for [`Self::internal`].
@@ -258,23 +265,19 @@ pub struct NewSuperBlock<'a, T: FileSystem> {
 
 /// # Safety
 ///
-/// `sb` is live for `'a` and stands on `file` if there is one, else on its block device.
-unsafe fn meta_of<'a>(
-    sb: *mut bindings::super_block,
-    file: Option<&'a BackingFile>,
-) -> MetaReader<'a> {
-    match file {
-        Some(file) => MetaReader::of_file(file),
+/// `sb` is live for `'a` and stands on the file of `file` if it has one, else on its block device.
+unsafe fn meta_of<'a>(sb: *mut bindings::super_block, file: &'a FileMeta) -> MetaReader<'a> {
+    file.reader().unwrap_or_else(|| {
         // SAFETY: `sb` is live; its device, if there is one, stays open for as long.
-        None => unsafe {
+        unsafe {
             let bdev = (*sb).s_bdev;
             MetaReader::of_mapping(if bdev.is_null() {
                 core::ptr::null_mut()
             } else {
                 (*bdev).bd_mapping
             })
-        },
-    }
+        }
+    })
 }
 
 impl<T: FileSystem> NewSuperBlock<'_, T> {
@@ -327,7 +330,7 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
     /// Reads metadata of what is mounted.
     pub fn meta(&self) -> MetaReader<'_> {
         // SAFETY: the superblock is live, and its device or file stays for as long.
-        unsafe { meta_of(self.as_ptr(), self.info.file.as_ref()) }
+        unsafe { meta_of(self.as_ptr(), &self.info.file_meta) }
     }
 
     /// What it shares with all superblocks of its type.
@@ -355,8 +358,12 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
     /// `EINVAL` where it is neither, `ENOTBLK` where the file is on a stacked filesystem. May sleep.
     pub fn open_device(&mut self, path: &CStr) -> Result<DeviceId> {
         let extra = if self.info.file.is_some() {
-            let file = BackingFile::open(path)?;
-            if !file.is_regular() {
+            // SAFETY: The superblock is live, of type `T`, and owns the file.
+            let file = unsafe {
+                let fs = (*self.as_ptr()).s_type.cast();
+                BackingFile::open(path, Registration::<T>::files_of(fs))?
+            };
+            if !file.is_regular() || !file.is_cached() {
                 return Err(EINVAL);
             }
             self.check_not_stacked(&file)?;
@@ -458,6 +465,9 @@ pub(crate) unsafe extern "C" fn fill_super<T: FileSystem>(
                 kernel::error::to_result(bindings::super_setup_bdi(sb))?;
                 set_id_of_dev(sb);
             }
+            // SAFETY: The superblock is being filled. The file is in its box, from which `kill_sb`
+            // takes nothing before it has put the inode.
+            unsafe { new.info.file_meta.init(sb, file)? };
         }
         // SAFETY: The superblock is live and being filled, and has its `s_id`.
         unsafe { helpers::super_set_sysfs_name_id(sb) };
