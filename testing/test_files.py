@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Images that are mounted as files: what is asked of the filesystem below, what its name is shown as, and readers that are
+"""What a mount stands on. Images that are mounted as files: what is asked of the filesystem below, what its name is shown as, and readers that are
 killed while they read."""
 import functools
 import hashlib
@@ -130,3 +130,25 @@ def test_killed_readers(bed):
     # Few may have been done before.
     assert 490 < found["killed"] <= 501 and found["done"] > 100 and found["inflight"], run.out
     assert found["failed"] == 0, run.out
+
+
+KILLED_MOUNT = """
+modprobe -a dm-mod dm-delay
+sectors=$(blockdev --getsz /dev/vdb)
+dmsetup create -r slow --noudevsync <<END
+0 8 linear /dev/vdb 0
+8 $((sectors - 8)) delay /dev/vdb 8 500
+END
+dev=/dev/$(dmsetup info -c --noheadings -o blkdevname slow)
+python3 -S testing/guest/killed_mount.py $peer $dev $b 50
+"""
+
+
+@pytest.mark.parametrize("bed", lab.BEDS)
+def test_killed_mount(bed):
+    """It claims the device until what it reads of an inode of its own is read. (The C driver does not.)"""
+    metabox = images.make({r.name: r for r in images.grid()}["metabox"]).path
+    out = lab.snippet(bed, KILLED_MOUNT, options=("--disk", metabox)).check().out
+    found = {name: int(n) for name, n in re.findall(r"^(\w+) (\d+)$", out, re.M)}
+    # Some may have ended by themselves where a guest is slow.
+    assert found["gone"] == 0 and found["kept"] >= 25 and found["killed"] >= 25, out

@@ -93,11 +93,12 @@ impl<T: FileSystem> SbInfo<T> {
         }
     }
 
-    /// Puts the superblock's own inodes.
+    /// Puts the superblock's own inodes, and waits for what is being read of them: with the folios
+    /// of all inodes the bios of the superblock have ended. May sleep.
     ///
     /// # Safety
     ///
-    /// Nobody uses them any more, nor will.
+    /// Nobody uses them any more, nor will. The superblock still has its devices and files.
     unsafe fn put_internal(&self) {
         for slot in &self.internal {
             let inode = slot.swap(core::ptr::null_mut(), Ordering::Relaxed);
