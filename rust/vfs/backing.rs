@@ -76,7 +76,7 @@ impl BackingFile {
         Ok(unsafe { Self::from_raw(from_ptr(file, EINVAL)?, bios) })
     }
 
-    /// Its path as the opener sees it.
+    /// Its path as the opener sees it, byte for byte.
     pub(crate) fn path(&self) -> Result<CString> {
         let mut buf = KVec::<u8>::from_elem(0, bindings::PATH_MAX as usize, GFP_KERNEL)?;
         // SAFETY: The file is open, the buffer as long as said.
@@ -90,7 +90,7 @@ impl BackingFile {
         let path = from_ptr(path, EINVAL)?;
         // SAFETY: `file_path` returns a string in the buffer.
         let path = unsafe { CStr::from_char_ptr(path.as_ptr()) };
-        CString::try_from_fmt(fmt!("{path}"))
+        Ok(CString::try_from(path)?)
     }
 
     fn inode(&self) -> *mut bindings::inode {
@@ -112,6 +112,13 @@ impl BackingFile {
                 .read_folio
                 .is_some()
         }
+    }
+
+    /// The type of its filesystem.
+    pub(crate) fn fs_type(&self) -> &str {
+        // SAFETY: An open file has an inode with a superblock, whose type has a name.
+        let name = unsafe { CStr::from_char_ptr((*(*(*self.inode()).i_sb).s_type).name) };
+        name.to_str().unwrap_or("?")
     }
 
     /// How deep its filesystem is stacked on others.

@@ -18,6 +18,7 @@ use crate::{
     },
     super_block::{
         self,
+        NotCached,
         SbInfo,
         SuperBlock, //
     },
@@ -352,7 +353,11 @@ unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut bindings::fs_context) -> c
             let source = CStr::from_char_ptr(source.as_ptr());
             BackingFile::open(source, Registration::<T>::files_of((*fc).fs_type.cast()))?
         };
-        if !file.is_regular() || !file.is_cached() {
+        if !file.is_regular() {
+            return Err(ENOTBLK);
+        }
+        if !file.is_cached() {
+            let _ = invalid(format_args!("{}", NotCached(&file)));
             return Err(ENOTBLK);
         }
         // SAFETY: The context is live. Where a superblock was made that took the `SbInfo` over, it is

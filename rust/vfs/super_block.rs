@@ -40,6 +40,7 @@ use crate::{
     xattr, //
 };
 use core::{
+    fmt,
     marker::PhantomData,
     ptr::NonNull,
     sync::atomic::{
@@ -356,7 +357,8 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
     }
 
     /// Adds the device at `path`, or the file where a file is mounted; they are numbered from 1 on.
-    /// `EINVAL` where it is neither, `ENOTBLK` where the file is on a stacked filesystem. May sleep.
+    /// `EINVAL` where it is neither, or a file that is not read through the page cache, `ENOTBLK`
+    /// where the file is on a stacked filesystem. May sleep.
     pub fn open_device(&mut self, path: &CStr) -> Result<DeviceId> {
         let extra = if self.info.file.is_some() {
             // SAFETY: The superblock is live, of type `T`, and owns the file.
@@ -364,7 +366,11 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
                 let fs = (*self.as_ptr()).s_type.cast();
                 BackingFile::open(path, Registration::<T>::files_of(fs))?
             };
-            if !file.is_regular() || !file.is_cached() {
+            if !file.is_regular() {
+                return Err(EINVAL);
+            }
+            if !file.is_cached() {
+                crate::err!(self, "device: {}", NotCached(&file));
                 return Err(EINVAL);
             }
             self.check_not_stacked(&file)?;
@@ -376,6 +382,19 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
         };
         self.info.extra.push(extra, GFP_KERNEL)?;
         Ok(self.info.extra.len())
+    }
+}
+
+/// Why a file that [is not cached](BackingFile::is_cached) cannot be mounted, for the log.
+pub(crate) struct NotCached<'a>(pub(crate) &'a BackingFile);
+
+impl fmt::Display for NotCached<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fs = self.0.fs_type();
+        write!(
+            f,
+            "a file on {fs} cannot be mounted as it is, but by a loop device"
+        )
     }
 }
 
