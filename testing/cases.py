@@ -4,8 +4,10 @@ must match what is expected of the C driver. All of them, from all test files,
 run in one boot a bed.
 
 A snippet sees $fs (the type), $m (a mount point), $img, $blob_img, $blob,
-$z_img, $dot_img (images), attach IMAGE (a loop device), mnt OPTIONS [IMAGE] and
-show (the options of the mount). Program starts are dear in a guest: few, and
+$z_img, $dot_img (images), $below (a directory on ext4: files on tmpfs cannot be
+mounted as they are), attach IMAGE (a loop device), mnt OPTIONS [IMAGE], show
+(the options of the mount) and said (what the kernel has said since `dmesg -C`).
+Without set-up what fails is no answer: `need COMMAND` says so. Program starts are dear in a guest: few, and
 busybox for what it has."""
 import difflib
 import functools
@@ -43,11 +45,18 @@ def register(*cases):
 REFUSED = "mnt: refused"
 PRELUDE = """
 . {guest}/lib.sh
-img={img} blob_img={blob_img} blob={blob} z_img={z_img} dot_img={dot_img} m=/mnt/m
+img={img} blob_img={blob_img} blob={blob} z_img={z_img} dot_img={dot_img} m=/mnt/m below=/mnt/below
 for tool in cat chmod grep ln md5sum mkdir mknod mv rm rmdir sort tail touch tr uniq wc; do
 	eval "$tool() {{ busybox $tool "'"$@"; }}'
 done
-mkdir -p $m
+mkdir -p $m $below
+need() {{ "$@" || echo "no set-up: $*" >&2; }}
+attach() {{ need losetup -r -f --show "$1"; }}
+modprobe -q ext4
+need truncate -s 64M /run/ext4
+need mkfs.ext4 -q -O ^has_journal /run/ext4
+need mount -t ext4 -o loop /run/ext4 $below
+said() {{ dmesg | sed 's/^[[][ .0-9]*[]] //'; }}
 mnt() {{ dev=$(attach "${{2:-$img}}") && mount -i -t $fs -o "$1" $dev $m || {{ echo "{refused} $?"; return 32; }}; }}
 show() {{
 	while read -r _ _ _ _ dir opts rest; do
@@ -89,8 +98,10 @@ def is_set_up(case):
 
 def check(bed, name):
     b, case = batch(bed), REGISTRY[name]
+    assert "no set-up" not in b.run.err, b.run.err
     got = neutral(b.output(f"{name}/{lab.PEER}"))
     assert not (REFUSED in got and is_set_up(case)), f"not mounted:\n{got}"
+    assert "no set-up" not in got, got
     if case.same:
         want = neutral(b.output(f"{name}/erofs"))
         assert re.search(case.expect, want, re.S), f"the C driver says:\n{want}"

@@ -52,14 +52,43 @@ def test_remount(bed, name):
     Case("device-empty", "mnt device= $blob_img", "status 32"),
     Case("device-not-wanted", "mnt device=$(attach $blob)", "status 32"),
     # The file is on a mounted file; the C driver looks at the first one only.
-    Case("device-nested", "mkdir -p /run/in /mnt/in; cp $blob /run/in/blob; mkfs.erofs --quiet /run/in.img /run/in; "
-         "mount -i -t $fs /run/in.img /mnt/in; mount -i -t $fs -o device=/mnt/in/blob $blob_img $m; echo status $?; "
-         "mount -i -t $fs -o device=$blob $blob_img $m; md5sum $m/sizes/f0004096; umount $m /mnt/in",
-         "status 32.*f0004096", same=False),
+    Case("device-nested", "mkdir -p /run/in /mnt/in; need cp $blob /run/in/blob; need mkfs.erofs --quiet $below/in.img /run/in; "
+         "need mount -i -t $fs $below/in.img /mnt/in; need cp $blob_img $below/blob.img; dmesg -C; "
+         "mount -i -t $fs -o device=/mnt/in/blob $below/blob.img $m; echo status $?; said; "
+         "mount -i -t $fs -o device=$blob $below/blob.img $m; md5sum $m/sizes/f0004096; umount $m /mnt/in; rm -r $below/* /run/in",
+         "status 32.*cannot be applied to stacked fses.*f0004096", same=False),
+    Case("device-on-tmpfs", "need cp $blob_img $below/blob.img; need cp $blob /run/blob; dmesg -C; "
+         "mount -i -t $fs -o device=/run/blob $below/blob.img $m; echo status $?; said; rm $below/blob.img /run/blob",
+         "status 32.*device: a file on tmpfs cannot be mounted as it is", same=False),
+    Case("device-named-by-bytes", "d=$below/$(printf 'b\\303\\274ro\\n\\377'); need mkdir -p \"$d\"; need cp $blob_img $below/blob.img; "
+         "need cp $blob \"$d/blob\"; mount -i -t $fs -o device=\"$d/blob\" $below/blob.img $m; show; md5sum $m/sizes/f0004096; "
+         "umount $m; rm -r $below/*", "f0004096"),
     Case("device-short", "head -c 4096 $blob >/run/short; mnt device=$(attach /run/short) $blob_img; "
          "md5sum $m/sizes/f0000000 $m/sizes/f0065536", "status"),
 )
 def test_device(bed, name):
+    cases.check(bed, name)
+
+
+FD = "python3 -S testing/guest/descriptor.py $fs"
+
+
+@cases.register(
+    *(Case(f"source-by-descriptor-{name}", f"f=$below/$(printf '{path}'); need mkdir -p \"${{f%/*}}\"; need cp $img \"$f\"; "
+           f"{FD} \"$f\" $m read; md5sum $m/hard6; umount $m; rm -r $below/*", f"{shown}.*{shown}.*hard6")
+      for name, path, shown in (("ascii", "x/image", "below/x/image"), ("utf8", r"b\303\274ro", r"b\\xc3\\xbcro'"),
+                                ("newline", r"a\nb c\\d", r"a\\\\012b\\\\040c\\\\134d"), ("bytes", r"\377\001", r"below/\\xff\\x01'"))),
+    *(Case(f"source-by-descriptor-{how}", f"need cp $img $below/img; {FD} $below/img $m {how}; rm $below/img", "create EIO")
+      for how in ("write", "path")),
+    Case("source-by-descriptor-on-tmpfs", f"need cp $img /run/img; {FD} /run/img $m read; rm /run/img", "create EINVAL"),
+    # For the C driver's type mount(8) makes a loop device.
+    Case("source-on-tmpfs", f"need cp $img /run/img; {FD} /run/img $m name; rm /run/img", "create ENOTBLK"),
+    Case("source-on-tmpfs-told", "need cp $img /run/img; mount -i -t $fs /run/img $m; echo status $?; rm /run/img",
+         "a file on tmpfs cannot be mounted as it is, but by a loop device.*status 32", same=False),
+    Case("source-is-a-file", "need cp $img $below/img; mount -i -t $fs $below/img $m; show; md5sum $m/hard6; umount $m; rm $below/img",
+         "below/img.*hard6"),
+)
+def test_source(bed, name):
     cases.check(bed, name)
 
 

@@ -123,9 +123,8 @@ impl<'a> Reader<'a> {
         match from {
             Target::Hole => part.zero(0..part.len())?,
             Target::Inline(area) => {
-                let mut bytes = KVec::from_elem(0u8, part.len(), GFP_KERNEL)?;
-                super_block::meta(sb, area.source)?.read(area.pos + skip, &mut bytes)?;
-                part.write(0, &bytes)?;
+                let len = part.len();
+                super_block::meta(sb, area.source)?.read_to(area.pos + skip, &mut part, 0..len)?;
             }
             Target::Mapped { device, pa } => {
                 let (device, pos) = sb

@@ -353,7 +353,12 @@ void rust_vfs_psi_memstall_leave(unsigned long *flags)
 	psi_memstall_leave(flags);
 }
 
-/* linux/cred.h, linux/ioprio.h */
+/* linux/file.h, linux/cred.h, linux/ioprio.h */
+
+struct file *rust_vfs_get_file(struct file *file)
+{
+	return get_file(file);
+}
 
 const struct cred *rust_vfs_override_creds(const struct cred *cred)
 {
@@ -382,6 +387,11 @@ size_t rust_vfs_iov_iter_count(const struct iov_iter *iter)
 struct bio *rust_vfs_bio_alloc_read(struct block_device *bdev, unsigned short segments)
 {
 	return bio_alloc(bdev, segments, REQ_OP_READ, GFP_NOIO);
+}
+
+struct bio *rust_vfs_bio_alloc_read_from(struct bio_set *set, unsigned short segments)
+{
+	return bio_alloc_bioset(NULL, segments, REQ_OP_READ, GFP_NOIO, set);
 }
 
 void rust_vfs_bio_first_folio(struct folio_iter *fi, struct bio *bio, int i)

@@ -8,17 +8,17 @@
 //! C headers: [`include/linux/bio.h`](srctree/include/linux/bio.h)
 
 use crate::{
-    bdev::{
-        BackingFile,
-        BlockDevice, //
-    },
+    backing::BackingFile,
+    bdev::BlockDevice,
     bindings::{
         self,
         helpers, //
     },
+    file_bio,
     folio::FolioPart, //
 };
 use core::{
+    marker::PhantomData,
     mem::ManuallyDrop,
     ptr::NonNull, //
 };
@@ -44,11 +44,13 @@ pub enum Target<'a> {
 ///
 /// # Invariants
 ///
-/// `bio` is ours; its `bi_end_io` may be called, once, with what `bi_private` is.
+/// `bio` is ours; its `bi_end_io` may be called, once, with what `bi_private` is. It is from
+/// `BackingFile::alloc_bio` if it is `of_file`, which has a reference to the file then.
 pub(crate) struct Unsent<'a> {
     bio: NonNull<bindings::bio>,
     pos: u64,
-    target: Target<'a>,
+    of_file: bool,
+    _p: PhantomData<Target<'a>>,
 }
 
 impl<'a> Unsent<'a> {
@@ -65,15 +67,15 @@ impl<'a> Unsent<'a> {
         end_io: unsafe extern "C" fn(*mut bindings::bio),
         private: P,
     ) -> Result<Self> {
-        let device = match target {
-            Target::Device(_) if pos % SECTOR != 0 => return Err(EINVAL),
-            Target::Device(device) => device.as_ptr(),
-            Target::File(_) => core::ptr::null_mut(),
-        };
         let segments = segments.clamp(1, bindings::BIO_MAX_VECS as usize) as u16;
-        // SAFETY: the device is open for `'a`, for which the bio is not used longer, but where it is
-        // submitted; then the queue is not torn down before it ends.
-        let bio = unsafe { helpers::bio_alloc_read(device, segments) };
+        let bio = match target {
+            Target::Device(_) if pos % SECTOR != 0 => return Err(EINVAL),
+            // SAFETY: the device is open for `'a`, for which the bio is not used longer, but where
+            // it is submitted; then the queue is not torn down before it ends.
+            Target::Device(device) => unsafe { helpers::bio_alloc_read(device.as_ptr(), segments) },
+            // SAFETY: The bio is ended by `submit` or by `end_with`, which go by `of_file`.
+            Target::File(file) => unsafe { file.alloc_bio(segments) },
+        };
         let bio = NonNull::new(bio).ok_or(ENOMEM)?;
         // SAFETY: the bio is new and ours.
         unsafe {
@@ -82,7 +84,12 @@ impl<'a> Unsent<'a> {
             (*bio.as_ptr()).bi_private = private.into_foreign();
         }
         // INVARIANT: as just set, and by the contract.
-        Ok(Self { bio, pos, target })
+        Ok(Self {
+            bio,
+            pos,
+            of_file: matches!(target, Target::File(_)),
+            _p: PhantomData,
+        })
     }
 
     pub(crate) fn as_ptr(&self) -> *mut bindings::bio {
@@ -101,37 +108,28 @@ impl<'a> Unsent<'a> {
 
     /// Whether `len` bytes can be read: whole sectors of a device.
     pub(crate) fn takes(&self, len: usize) -> bool {
-        matches!(self.target, Target::File(_)) || len as u64 % SECTOR == 0
+        self.of_file || len as u64 % SECTOR == 0
     }
 
-    /// Starts the read. A read of a file is over when this returns. May sleep.
+    /// Starts the read. A read of a file is over when this returns, unless the task was interrupted.
+    /// May sleep.
     ///
     /// # Safety
     ///
     /// The segments are writable memory until the end of the bio, and nobody has references to it. This is the
     /// last that is done with it.
     pub(crate) unsafe fn submit(&self) {
-        match self.target {
-            // SAFETY: the bio is ours, complete, and goes to the block layer, which ends it once.
-            Target::Device(_) if self.len() != 0 => unsafe { bindings::submit_bio(self.as_ptr()) },
-            // SAFETY: by the contract; here and below this is the last that is done with it.
-            Target::Device(_) => unsafe { self.end_with(Ok(())) },
-            // SAFETY: as above.
-            Target::File(_) => unsafe { self.end_with(self.read_file()) },
+        // SAFETY: the bio is ours, complete, and goes to the block layer or to `file_bio`, which end
+        // it once; or it ends here. In each case this is the last that is done with it.
+        unsafe {
+            if self.len() == 0 {
+                self.end_with(Ok(()));
+            } else if self.of_file {
+                file_bio::submit(self.as_ptr(), self.pos);
+            } else {
+                bindings::submit_bio(self.as_ptr());
+            }
         }
-    }
-
-    /// Reads a file into the segments. May sleep.
-    ///
-    /// # Safety
-    ///
-    /// The segments are writable memory, and nobody has references to it.
-    unsafe fn read_file(&self) -> Result {
-        let Target::File(file) = self.target else {
-            return Err(EIO);
-        };
-        // SAFETY: the bio is ours, and the contract.
-        unsafe { file.read_bio(self.pos, self.as_ptr()) }
     }
 
     /// Ends the bio without the block layer.
@@ -143,6 +141,9 @@ impl<'a> Unsent<'a> {
         // SAFETY: the bio is ours and was not submitted. It goes to its `bi_end_io`.
         unsafe {
             let bio = self.as_ptr();
+            if self.of_file {
+                return file_bio::end(bio, result);
+            }
             if let Err(e) = result {
                 (*bio).bi_status = bindings::errno_to_blk_status(e.to_errno());
             }
@@ -216,33 +217,12 @@ impl<'a> Bio<'a> {
         Ok(())
     }
 
-    /// Starts the read. A read of a file is over when this returns. May sleep.
+    /// Starts the read. A read of a file is over when this returns, unless the task was interrupted:
+    /// then a worker goes on with it. May sleep.
     pub fn submit(self) {
         let this = ManuallyDrop::new(self);
         // SAFETY: The parts are writable memory of ours, and `this` is not dropped.
         unsafe { this.bio.submit() };
-    }
-
-    /// Reads, and ends what it read into before it returns. May sleep.
-    pub fn submit_and_wait(self) -> Result {
-        let this = ManuallyDrop::new(self);
-        let bio = this.bio.as_ptr();
-        let result = match this.bio.target {
-            // SAFETY: The parts are writable memory of ours.
-            Target::File(_) => unsafe { this.bio.read_file() },
-            Target::Device(_) if this.bio.len() == 0 => Ok(()),
-            // SAFETY: The bio is ours, and still so when the wait is over: waiting takes the place of
-            // its end.
-            Target::Device(_) => unsafe {
-                let result = to_result(bindings::submit_bio_wait(bio));
-                end_parts(bio, result);
-                bindings::bio_put(bio);
-                return result;
-            },
-        };
-        // SAFETY: Nothing else is done with the bio, as `this` is not dropped.
-        unsafe { this.bio.end_with(result) };
-        result
     }
 }
 

@@ -6,17 +6,19 @@
 //! [`include/linux/fs_parser.h`](srctree/include/linux/fs_parser.h)
 
 use crate::{
-    bdev::BackingFile,
+    backing::BackingFile,
     bindings::{
         self,
         helpers, //
     },
     registration::{
         Backing,
-        FileSystem, //
+        FileSystem,
+        Registration, //
     },
     super_block::{
         self,
+        NotCached,
         SbInfo,
         SuperBlock, //
     },
@@ -263,8 +265,12 @@ unsafe extern "C" fn parse_param<T: FileSystem>(
                 return Err(call.invalid(fmt!("Multiple sources")));
             }
             // The caller puts the file only where it is still there.
-            // SAFETY: the parameter holds a reference to an open file, which moves to us.
-            let file = unsafe { BackingFile::from_raw(NonNull::new(file).ok_or(EINVAL)?) };
+            // SAFETY: the parameter holds a reference to an open file, which moves to us, and then to
+            // a superblock of the same type.
+            let file = unsafe {
+                let file = NonNull::new(file).ok_or(EINVAL)?;
+                BackingFile::from_raw(file, Registration::<T>::files_of((*fc).fs_type.cast()))
+            };
             param.__bindgen_anon_1.file = core::ptr::null_mut();
             let source = file.path()?;
             // SAFETY: `source` of a context is freed by `kfree`; null until now.
@@ -329,7 +335,7 @@ unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut bindings::fs_context) -> c
         // SAFETY: The VFS calls this with a live context; the reference ends before a superblock takes
         // the `SbInfo` over.
         if let Some(file) = unsafe { &info::<T>(fc)?.file } {
-            if !file.is_regular() {
+            if !file.is_regular() || !file.is_cached() {
                 return Err(invalid(fmt!("source is unsupported")));
             }
             return nodev().map(|()| 0);
@@ -342,9 +348,16 @@ unsafe extern "C" fn get_tree<T: FileSystem>(fc: *mut bindings::fs_context) -> c
         // SAFETY: a source is null or a string that lives with the context.
         let source = NonNull::new(unsafe { (*fc).source }.cast_mut());
         let source = source.ok_or_else(|| invalid(fmt!("No source specified")))?;
-        // SAFETY: The source is a string that lives with the context.
-        let file = BackingFile::open(unsafe { CStr::from_char_ptr(source.as_ptr()) })?;
+        // SAFETY: The source is a string that lives with the context; `fc` is live, of a registered type, as will be the superblock.
+        let file = unsafe {
+            let source = CStr::from_char_ptr(source.as_ptr());
+            BackingFile::open(source, Registration::<T>::files_of((*fc).fs_type.cast()))?
+        };
         if !file.is_regular() {
+            return Err(ENOTBLK);
+        }
+        if !file.is_cached() {
+            let _ = invalid(format_args!("{}", NotCached(&file)));
             return Err(ENOTBLK);
         }
         // SAFETY: The context is live. Where a superblock was made that took the `SbInfo` over, it is

@@ -2,8 +2,8 @@
 
 //! Reading metadata.
 //!
-//! What lies in the page cache of a block device can change at any time, since devices and image
-//! files can be written behind a mount. So no reference into it is ever handed out: [`MetaReader`]
+//! What lies in the page cache of a block device can change at any time, since devices can be
+//! written behind a mount. So no reference into it is ever handed out: [`MetaReader`]
 //! makes a copy, and what was checked on the copy stays true.
 //!
 //! The page cache of a directory is another matter: only this module fills it, once, and nobody can
@@ -11,7 +11,6 @@
 //! writes: the NUL behind the target.)
 
 use crate::{
-    bdev::BackingFile,
     bindings::{
         self,
         helpers, //
@@ -35,19 +34,15 @@ use kernel::{
     prelude::*, //
 };
 
-#[derive(Clone, Copy)]
-enum Origin<'a> {
-    /// An address space that lives for `'a`; null reads as an I/O error.
-    Mapping(*mut bindings::address_space),
-    File(&'a BackingFile),
-}
-
 /// Reads byte ranges of a device, an image file or an inode through the page cache.
 ///
 /// It keeps the folio it read last, so that neighbouring small reads cost one look-up; that is what
 /// a buffer of this kind is for: make one an operation, and drop it with the operation.
 pub struct MetaReader<'a> {
-    origin: Origin<'a>,
+    /// An address space that lives for `'a`; null reads as an I/O error.
+    mapping: *mut bindings::address_space,
+    /// Where it ends, at a page or within one.
+    end: u64,
     /// Reading it is reading a file, which may have to wait for further reads.
     nested: bool,
     folio: Option<Cached>,
@@ -97,10 +92,12 @@ unsafe fn read_folio(mapping: *mut bindings::address_space, pos: u64) -> Result<
 }
 
 impl Cached {
+    /// `EIO` if the folio is behind `end`, where its mapping ends.
+    ///
     /// # Safety
     ///
     /// The folio is of a mapping, and so keeps its place while it is referenced.
-    unsafe fn new(folio: FolioRef) -> Result<Self> {
+    unsafe fn new(folio: FolioRef, end: u64) -> Result<Self> {
         // SAFETY: the folio is referenced.
         let (start, size) = unsafe {
             (
@@ -108,24 +105,28 @@ impl Cached {
                 helpers::folio_size(folio.0.as_ptr()) as u64,
             )
         };
-        let end = start.checked_add(size).ok_or(EIO)?;
+        let end = start.checked_add(size).ok_or(EIO)?.min(end);
         Ok(Self { folio, start, end })
     }
 }
 
-/// The folio of `mapping` with page `index`, if there is one that is uptodate.
+/// The folio of `mapping`, which ends at `end`, with page `index`, if there is one that is uptodate.
 ///
 /// # Safety
 ///
 /// `mapping` is live.
-unsafe fn find_folio(mapping: *mut bindings::address_space, index: u64) -> Option<Cached> {
+unsafe fn find_folio(
+    mapping: *mut bindings::address_space,
+    index: u64,
+    end: u64,
+) -> Option<Cached> {
     // SAFETY: The caller has a live mapping.
     let folio = unsafe { helpers::filemap_get_folio(mapping, usize::try_from(index).ok()?) };
     let folio = FolioRef(from_ptr(folio, ENOENT).ok()?);
     // SAFETY: it is referenced, and of the mapping.
     unsafe {
         helpers::folio_test_uptodate(folio.0.as_ptr())
-            .then(|| Cached::new(folio))?
+            .then(|| Cached::new(folio, end))?
             .ok()
     }
 }
@@ -170,11 +171,18 @@ impl<'a> MetaReader<'a> {
     /// `mapping` is null, or is live for `'a` with a `read_folio` that takes no file.
     pub(crate) unsafe fn of_mapping(mapping: *mut bindings::address_space) -> Self {
         Self {
-            origin: Origin::Mapping(mapping),
+            mapping,
+            end: u64::MAX,
             nested: false,
             folio: None,
             _p: PhantomData,
         }
+    }
+
+    /// Says that only the first `len` bytes of the mapping can be read.
+    pub(crate) fn up_to(mut self, len: u64) -> Self {
+        self.end = len;
+        self
     }
 
     /// Says that the mapping is that of a file of the filesystem itself.
@@ -183,21 +191,9 @@ impl<'a> MetaReader<'a> {
         self
     }
 
-    pub(crate) fn of_file(file: &'a BackingFile) -> Self {
-        Self {
-            origin: Origin::File(file),
-            nested: false,
-            folio: None,
-            _p: PhantomData,
-        }
-    }
-
     /// Fills `buf` from byte `pos` on. Errors are those of the device, `EIO` past the end of a file.
     /// May sleep.
     pub fn read(&mut self, pos: u64, buf: &mut [u8]) -> Result {
-        if let Origin::File(file) = self.origin {
-            return file.read(pos, buf);
-        }
         self.each(pos, buf.len(), |folio, offset, done, n| {
             // SAFETY: `offset + n` is within the folio, and `done + n` within the buffer.
             unsafe { copy(buf.as_mut_ptr().add(done), folio, offset, n) };
@@ -208,11 +204,6 @@ impl<'a> MetaReader<'a> {
     /// The `len` bytes from byte `pos` on. Errors are those of [`read`](Self::read) and `ENOMEM`. May
     /// sleep.
     pub fn read_vec(&mut self, pos: u64, len: usize) -> Result<KVec<u8>> {
-        if let Origin::File(file) = self.origin {
-            let mut bytes = KVec::from_elem(0, len, GFP_KERNEL)?;
-            file.read(pos, &mut bytes)?;
-            return Ok(bytes);
-        }
         let mut bytes = KVec::with_capacity(len, GFP_KERNEL)?;
         let to: *mut u8 = bytes.as_mut_ptr();
         self.each(pos, len, |folio, offset, done, n| {
@@ -229,11 +220,6 @@ impl<'a> MetaReader<'a> {
     /// Fills `range` of `part` from byte `pos` on, as [`Self::read`] does. `EINVAL` if it goes beyond
     /// the part.
     pub fn read_to(&mut self, pos: u64, part: &mut FolioPart, range: Range<usize>) -> Result {
-        if let Origin::File(file) = self.origin {
-            let mut buf = KVec::from_elem(0u8, range.len(), GFP_KERNEL)?;
-            file.read(pos, &mut buf)?;
-            return part.write(range.start, &buf);
-        }
         self.each(pos, range.len(), |folio, offset, done, n| {
             // SAFETY: `offset + n` is within the folio, which is referenced and uptodate.
             unsafe { part.copy_from(range.start + done, folio, offset, n) }
@@ -243,14 +229,13 @@ impl<'a> MetaReader<'a> {
     /// Whether `len` bytes from `pos` on can be read without waiting for a file of the filesystem
     /// itself: they are in one page, which is kept until they are read. Does not sleep.
     pub fn is_ready(&mut self, pos: u64, len: usize) -> bool {
-        let mapping = match self.origin {
-            Origin::Mapping(mapping) if self.nested && !mapping.is_null() => mapping,
-            _ => return true,
-        };
+        if !self.nested || self.mapping.is_null() {
+            return true;
+        }
         let holds = |c: &Cached| c.start <= pos && len as u64 <= c.end.saturating_sub(pos);
         if !self.folio.as_ref().is_some_and(holds) {
             // SAFETY: The mapping is live for `'a`, as whoever made the reader said (`of_mapping`).
-            self.folio = unsafe { find_folio(mapping, pos >> PAGE_SHIFT) };
+            self.folio = unsafe { find_folio(self.mapping, pos >> PAGE_SHIFT, self.end) };
         }
         self.folio.as_ref().is_some_and(holds)
     }
@@ -264,10 +249,10 @@ impl<'a> MetaReader<'a> {
         len: usize,
         mut copy: impl FnMut(*mut bindings::folio, usize, usize, usize) -> Result,
     ) -> Result {
-        let mapping = match self.origin {
-            Origin::Mapping(mapping) if !mapping.is_null() => mapping,
-            _ => return Err(EIO),
-        };
+        let (mapping, end) = (self.mapping, self.end);
+        if mapping.is_null() {
+            return Err(EIO);
+        }
         let mut done = 0;
         while done < len {
             let at = pos.checked_add(done as u64).ok_or(EIO)?;
@@ -275,8 +260,11 @@ impl<'a> MetaReader<'a> {
                 Some(cached) if (cached.start..cached.end).contains(&at) => cached,
                 // SAFETY: The mapping is live for `'a`, as whoever made the reader said (`of_mapping`);
                 // the folio keeps its place while it is referenced.
-                _ => unsafe { Cached::new(read_folio(mapping, at)?)? },
+                _ => unsafe { Cached::new(read_folio(mapping, at)?, end)? },
             };
+            if at >= cached.end {
+                return Err(EIO);
+            }
             let offset = (at - cached.start) as usize;
             let n = ((cached.end - at) as usize).min(len - done);
             copy(cached.folio.0.as_ptr(), offset, done, n)?;
@@ -353,12 +341,10 @@ impl Deref for FolioBytes {
 ///
 /// # Invariants
 ///
-/// `base` is a local kernel mapping of the page of the folio that holds the byte asked for, or an
-/// address in `copy`.
+/// `base` is a local kernel mapping of the page of the folio that holds the byte asked for.
 pub(crate) struct MappedMeta {
     base: *mut core::ffi::c_void,
-    _folio: Option<FolioRef>,
-    copy: Option<KBox<[u8; PAGE_SIZE]>>,
+    _folio: FolioRef,
 }
 
 impl MetaReader<'_> {
@@ -369,33 +355,21 @@ impl MetaReader<'_> {
         if len > (PAGE_SIZE - offset) as u64 {
             return Err(EIO);
         }
-        let start = pos - offset as u64;
-        match self.origin {
-            Origin::Mapping(mapping) if mapping.is_null() => Err(EIO),
-            Origin::Mapping(mapping) => {
-                // SAFETY: The mapping is live for `'a`, as whoever made the reader said (`of_mapping`).
-                let folio = unsafe { read_folio(mapping, pos)? };
-                // SAFETY: the folio holds `pos`, so it holds the page around it.
-                let base = unsafe {
-                    let offset = start - helpers::folio_pos(folio.0.as_ptr()) as u64;
-                    helpers::kmap_local_folio(folio.0.as_ptr(), offset as usize)
-                };
-                Ok(MappedMeta {
-                    base,
-                    _folio: Some(folio),
-                    copy: None,
-                })
-            }
-            Origin::File(file) => {
-                let mut copy = KBox::init(pin_init::init_zeroed::<[u8; PAGE_SIZE]>(), GFP_KERNEL)?;
-                file.read(pos, &mut copy[offset..offset + len as usize])?;
-                Ok(MappedMeta {
-                    base: copy.as_mut_ptr().cast(),
-                    _folio: None,
-                    copy: Some(copy),
-                })
-            }
+        if self.mapping.is_null() || pos.saturating_add(len) > self.end {
+            return Err(EIO);
         }
+        let start = pos - offset as u64;
+        // SAFETY: The mapping is live for `'a`, as whoever made the reader said (`of_mapping`).
+        let folio = unsafe { read_folio(self.mapping, pos)? };
+        // SAFETY: the folio holds `pos`, so it holds the page around it.
+        let base = unsafe {
+            let offset = start - helpers::folio_pos(folio.0.as_ptr()) as u64;
+            helpers::kmap_local_folio(folio.0.as_ptr(), offset as usize)
+        };
+        Ok(MappedMeta {
+            base,
+            _folio: folio,
+        })
     }
 }
 
@@ -408,9 +382,7 @@ impl MappedMeta {
 
 impl Drop for MappedMeta {
     fn drop(&mut self) {
-        if self.copy.is_none() {
-            // SAFETY: Without a copy `base` is a local mapping, which nobody else undoes.
-            unsafe { helpers::kunmap_local(self.base) };
-        }
+        // SAFETY: `base` is a local mapping, which nobody else undoes.
+        unsafe { helpers::kunmap_local(self.base) };
     }
 }

@@ -149,7 +149,8 @@ impl<'a> PageBio<'a> {
         Ok(())
     }
 
-    /// Starts the read. A read of a file is over when this returns. May sleep.
+    /// Starts the read. A read of a file is over when this returns, unless the task was interrupted:
+    /// then a worker goes on with it. May sleep.
     pub fn submit(self) {
         let this = ManuallyDrop::new(self);
         // SAFETY: The load has a reference to each page, of which there are no Rust references, and

@@ -9,6 +9,7 @@ use crate::{
         self,
         helpers, //
     },
+    file_bio::FileBios,
     fs_context::{
         self,
         FsContext,
@@ -227,6 +228,9 @@ pub struct Registration<T: FileSystem> {
     #[pin]
     directory: TypeDirectory<T>,
     global: T::Global,
+    /// Goes before the registrar, on whose queues its workers push what goes on after a read.
+    #[pin]
+    files: FileBios,
     registrar: Registrar,
     cache: InodeCache<T>,
     #[pin]
@@ -255,6 +259,7 @@ impl<T: FileSystem> Registration<T> {
             // ever there, so code of the filesystem only runs where the registrar has it called.
             registrar: unsafe { Registrar::new() },
             global: T::new_global(registrar)?,
+            files <- FileBios::new(T::NAME),
             directory <- TypeDirectory::new(),
             // Last: from now on there may be mounts.
             fs <- Opaque::try_ffi_init(|fs| Self::register(module, fs)),
@@ -296,7 +301,27 @@ impl<T: FileSystem> Registration<T> {
         // SAFETY: `s_type` of a superblock of the type is the `fs` field of a pinned
         // `Registration<T>`, which lives as long as any superblock of it: the mount has a reference
         // to the module.
-        unsafe { &*kernel::container_of!(Opaque::cast_from((*sb).s_type), Self, fs) }
+        unsafe { Self::of_type((*sb).s_type.cast()) }
+    }
+
+    /// The registration with the type `fs`.
+    ///
+    /// # Safety
+    ///
+    /// `fs` was registered by `Registration<T>`, and stays so for `'a`.
+    unsafe fn of_type<'a>(fs: *mut bindings::file_system_type) -> &'a Self {
+        // SAFETY: By the contract it is the `fs` field of a pinned `Registration<T>`.
+        unsafe { &*kernel::container_of!(Opaque::cast_from(fs), Self, fs) }
+    }
+
+    /// What reads of files under superblocks and contexts of the type `fs` take.
+    ///
+    /// # Safety
+    ///
+    /// `fs` was registered by `Registration<T>`, and stays so for `'a`.
+    pub(crate) unsafe fn files_of<'a>(fs: *mut bindings::file_system_type) -> &'a FileBios {
+        // SAFETY: The contract is the same.
+        &unsafe { Self::of_type(fs) }.files
     }
 
     #[cfg(CONFIG_KUNIT = "y")]

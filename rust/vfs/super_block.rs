@@ -8,8 +8,11 @@
 //! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::{
-    bdev::{
+    backing::{
         BackingFile,
+        FileMeta, //
+    },
+    bdev::{
         BlockDevice,
         ClaimedDevice, //
     },
@@ -37,6 +40,7 @@ use crate::{
     xattr, //
 };
 use core::{
+    fmt,
     marker::PhantomData,
     ptr::NonNull,
     sync::atomic::{
@@ -68,6 +72,7 @@ enum Extra {
 pub(crate) struct SbInfo<T: FileSystem> {
     pub(crate) context: Option<T::Context>,
     pub(crate) file: Option<BackingFile>,
+    file_meta: FileMeta,
     data: Option<T::SbData>,
     extra: KVec<Extra>,
     internal: [AtomicPtr<bindings::inode>; INTERNAL_INODES],
@@ -80,6 +85,7 @@ impl<T: FileSystem> SbInfo<T> {
         Self {
             context: Some(context),
             file: None,
+            file_meta: FileMeta::new(),
             data: None,
             extra: KVec::new(),
             internal: [const { AtomicPtr::new(core::ptr::null_mut()) }; INTERNAL_INODES],
@@ -88,17 +94,20 @@ impl<T: FileSystem> SbInfo<T> {
         }
     }
 
-    /// Puts the superblock's own inodes.
+    /// Puts the superblock's own inodes, and waits for what is being read of them: with the folios
+    /// of all inodes the bios of the superblock have ended. May sleep.
     ///
     /// # Safety
     ///
-    /// Nobody uses them any more, nor will.
+    /// Nobody uses them any more, nor will. The superblock still has its devices and files.
     unsafe fn put_internal(&self) {
         for slot in &self.internal {
             let inode = slot.swap(core::ptr::null_mut(), Ordering::Relaxed);
             // SAFETY: a slot is null or owns a reference; `iput` takes both.
             unsafe { bindings::iput(inode) };
         }
+        // SAFETY: The contract is the same.
+        unsafe { self.file_meta.put() };
     }
 }
 
@@ -219,7 +228,7 @@ impl<T: FileSystem> SuperBlock<T> {
     /// Reads metadata of what is mounted.
     pub fn meta(&self) -> MetaReader<'_> {
         // SAFETY: the superblock is live, and its device or file stays for as long.
-        unsafe { meta_of(self.as_ptr(), self.info().file.as_ref()) }
+        unsafe { meta_of(self.as_ptr(), &self.info().file_meta) }
     }
 
     /// Keeps `inode` until unmount in one of [`INTERNAL_INODES`] slots, for [`Self::internal`].
@@ -258,23 +267,19 @@ pub struct NewSuperBlock<'a, T: FileSystem> {
 
 /// # Safety
 ///
-/// `sb` is live for `'a` and stands on `file` if there is one, else on its block device.
-unsafe fn meta_of<'a>(
-    sb: *mut bindings::super_block,
-    file: Option<&'a BackingFile>,
-) -> MetaReader<'a> {
-    match file {
-        Some(file) => MetaReader::of_file(file),
+/// `sb` is live for `'a` and stands on the file of `file` if it has one, else on its block device.
+unsafe fn meta_of<'a>(sb: *mut bindings::super_block, file: &'a FileMeta) -> MetaReader<'a> {
+    file.reader().unwrap_or_else(|| {
         // SAFETY: `sb` is live; its device, if there is one, stays open for as long.
-        None => unsafe {
+        unsafe {
             let bdev = (*sb).s_bdev;
             MetaReader::of_mapping(if bdev.is_null() {
                 core::ptr::null_mut()
             } else {
                 (*bdev).bd_mapping
             })
-        },
-    }
+        }
+    })
 }
 
 impl<T: FileSystem> NewSuperBlock<'_, T> {
@@ -327,7 +332,7 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
     /// Reads metadata of what is mounted.
     pub fn meta(&self) -> MetaReader<'_> {
         // SAFETY: the superblock is live, and its device or file stays for as long.
-        unsafe { meta_of(self.as_ptr(), self.info.file.as_ref()) }
+        unsafe { meta_of(self.as_ptr(), &self.info.file_meta) }
     }
 
     /// What it shares with all superblocks of its type.
@@ -352,11 +357,20 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
     }
 
     /// Adds the device at `path`, or the file where a file is mounted; they are numbered from 1 on.
-    /// `EINVAL` where it is neither, `ENOTBLK` where the file is on a stacked filesystem. May sleep.
+    /// `EINVAL` where it is neither, or a file that is not read through the page cache, `ENOTBLK`
+    /// where the file is on a stacked filesystem. May sleep.
     pub fn open_device(&mut self, path: &CStr) -> Result<DeviceId> {
         let extra = if self.info.file.is_some() {
-            let file = BackingFile::open(path)?;
+            // SAFETY: The superblock is live, of type `T`, and owns the file.
+            let file = unsafe {
+                let fs = (*self.as_ptr()).s_type.cast();
+                BackingFile::open(path, Registration::<T>::files_of(fs))?
+            };
             if !file.is_regular() {
+                return Err(EINVAL);
+            }
+            if !file.is_cached() {
+                crate::err!(self, "device: {}", NotCached(&file));
                 return Err(EINVAL);
             }
             self.check_not_stacked(&file)?;
@@ -368,6 +382,19 @@ impl<T: FileSystem> NewSuperBlock<'_, T> {
         };
         self.info.extra.push(extra, GFP_KERNEL)?;
         Ok(self.info.extra.len())
+    }
+}
+
+/// Why a file that [is not cached](BackingFile::is_cached) cannot be mounted, for the log.
+pub(crate) struct NotCached<'a>(pub(crate) &'a BackingFile);
+
+impl fmt::Display for NotCached<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fs = self.0.fs_type();
+        write!(
+            f,
+            "a file on {fs} cannot be mounted as it is, but by a loop device"
+        )
     }
 }
 
@@ -458,6 +485,9 @@ pub(crate) unsafe extern "C" fn fill_super<T: FileSystem>(
                 kernel::error::to_result(bindings::super_setup_bdi(sb))?;
                 set_id_of_dev(sb);
             }
+            // SAFETY: The superblock is being filled. The file is in its box, from which `kill_sb`
+            // takes nothing before it has put the inode.
+            unsafe { new.info.file_meta.init(sb, file)? };
         }
         // SAFETY: The superblock is live and being filled, and has its `s_id`.
         unsafe { helpers::super_set_sysfs_name_id(sb) };

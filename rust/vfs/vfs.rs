@@ -22,6 +22,7 @@
 //! | [`page_bio`] | `bio` | pages stay in memory until the read into them has ended |
 //! | [`reads`] | | what is waited for together ends once, and runs no code in an interrupt |
 //! | [`bdev`] | `block_device` | a claimed device is released with its superblock |
+//! | [`backing`] | `file` | a read of it does not depend on the task that asks for it |
 //! | [`sysfs`] | `kobject`, `kset` | a file's callback runs only while its superblock has its data |
 //! | [`page`], [`file_page`] | `page` | one that is lent to be written is not decoded from |
 //! | [`codec`] | decompressors | only bytes that the caller owns are written, whatever the stream says |
@@ -54,6 +55,7 @@
 mod bindings;
 
 pub mod address_space;
+pub mod backing;
 pub mod bdev;
 pub mod bio;
 pub mod codec;
@@ -63,6 +65,7 @@ pub mod dir;
 pub mod error;
 pub mod few;
 pub mod file;
+mod file_bio;
 pub mod file_page;
 pub mod folio;
 pub mod fs_context;

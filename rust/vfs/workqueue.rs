@@ -174,18 +174,17 @@ impl OwnedQueue {
         }
     }
 
-    /// Queues the work that `work` is of.
+    /// Queues `work`. Any context; does not sleep.
     ///
     /// # Safety
     ///
-    /// `work` is that of a [`Work`] that [`Ready`] had the only reference to, which moves here.
-    unsafe fn queue(&self, work: NonNull<bindings::work_struct>) {
+    /// `work` is initialised and not queued. It stays where it is until its function has it back.
+    pub(crate) unsafe fn queue(&self, work: NonNull<bindings::work_struct>) {
         // The end of a read may be preempted once it has queued. The work may then be done, what was
         // mounted gone, and the module unloaded before it sets the flag; but unregistering the type
         // waits for RCU readers, before queues go.
         let _rcu = kernel::sync::rcu::read_lock();
-        // SAFETY: The queue is live by the invariant. The work is initialised and not queued, as
-        // the caller's reference was the only one; it stays where it is until `run` has it back.
+        // SAFETY: The queue is live by the invariant; the caller says the same of the work.
         unsafe {
             bindings::queue_work_on(
                 bindings::wq_misc_consts_WORK_CPU_UNBOUND as i32,
@@ -241,7 +240,8 @@ impl Queue {
     /// Has `work` done. Any context; does not sleep.
     pub(crate) fn push_ready(self, work: Ready) {
         // SAFETY: The queue is live by the invariant, as this is called by code of the filesystem,
-        // or by vfs on its behalf before the queue is destroyed. A `Ready` is the only reference.
+        // or by vfs on its behalf before the queue is destroyed. A `Ready` is the only reference to
+        // the work, so it is not queued, and stays until `run` has it back.
         unsafe { self.0.as_ref().queue(work.0) };
     }
 }

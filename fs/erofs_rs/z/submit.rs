@@ -28,6 +28,7 @@ use crate::{
 };
 use core::{
     convert::Infallible,
+    mem::MaybeUninit,
     ops::Range, //
 };
 use erofs_chain::{
@@ -156,6 +157,22 @@ fn last(before: Result, after: Result) -> Result {
     after.and(before)
 }
 
+/// Memory for the reads of a chain, and for a worker to decode it.
+struct Room {
+    reads: Reads,
+    place: UniqueArc<MaybeUninit<Work<Job>>>,
+}
+
+impl Room {
+    /// Finds it, or `ENOMEM`. May sleep.
+    fn new() -> Result<Self> {
+        Ok(Self {
+            reads: Reads::new()?,
+            place: UniqueArc::new_uninit(GFP_KERNEL)?,
+        })
+    }
+}
+
 impl Run for Job {
     fn class() -> Class {
         vfs::work_class!("Job")
@@ -167,6 +184,25 @@ impl Run for Job {
         // Whoever waits for the data hears of errors from its folio: nobody is at this address.
         let _ = job.chain.decode(unread, &mut Pool::new(), 0);
     }
+}
+
+/// Splits off what others hooked to `chain`, to be read once the reader's own claims are, and left
+/// to a worker: it may be much more than the reader wants. No page is lent across that border
+/// (`Reader::attach`), so neither need be decoded before the other. Without memory for a worker the
+/// reader keeps it.
+fn split_hooked(chain: &mut Chain) -> Option<(Room, Chain)> {
+    if chain.claims.hooked.is_empty() || chain.claims.claims.is_empty() {
+        return None;
+    }
+    let room = Room::new().ok()?;
+    let hooked = Chain {
+        claims: Taken {
+            claims: core::mem::take(&mut chain.claims.hooked),
+            hooked: Claims::default(),
+        },
+        shared: chain.shared.clone(),
+    };
+    Some((room, hooked))
 }
 
 impl Reader<'_> {
@@ -202,14 +238,20 @@ impl Reader<'_> {
         if chain.is_empty() {
             return self.decode_all(bypass);
         }
-        let ours = match way {
-            Way::Background => self.read_for_worker(chain, pages).err(),
-            Way::Wait => Some(self.leave_hooked(chain, pages)),
-        };
-        let Some(mut chain) = ours else {
-            return self.decode_all(bypass);
-        };
+        // A task that is dying leaves the decoding to a worker: it may get no memory for that.
+        if way == Way::Background || vfs::task::is_killed() {
+            // Without memory for a worker the reader waits.
+            if let Ok(room) = Room::new() {
+                self.read_for_worker(room, chain, pages);
+                return self.decode_all(bypass);
+            }
+        }
+        let hooked = split_hooked(&mut chain);
         let reads = self.read_for_waiter(&chain, pages);
+        if let Some((room, hooked)) = hooked {
+            self.read_for_worker(room, hooked, pages);
+        }
+        vfs::task::flush_plug();
         self.decode_all(bypass);
         let who = self.id();
         let result = match reads {
@@ -219,30 +261,8 @@ impl Reader<'_> {
         self.note(result);
     }
 
-    /// Has a worker see to what others hooked to `chain`, which may be much more than this reader wants. No page is
-    /// lent across that border (`Reader::attach`), so neither need be decoded before the other. Gives what is
-    /// left.
-    fn leave_hooked(&self, mut chain: Chain, pages: usize) -> Chain {
-        if !chain.claims.hooked.is_empty() && !chain.claims.claims.is_empty() {
-            let others = Chain {
-                claims: Taken {
-                    claims: core::mem::take(&mut chain.claims.hooked),
-                    hooked: Claims::default(),
-                },
-                shared: chain.shared.clone(),
-            };
-            if let Err(mut others) = self.read_for_worker(others, pages) {
-                chain.claims.hooked = core::mem::take(&mut others.claims.claims);
-            }
-        }
-        chain
-    }
-
-    /// Has `chain` read, and decoded by a worker. Gives it back if there is no memory for that.
-    fn read_for_worker(&self, chain: Chain, pages: usize) -> Result<(), Chain> {
-        let (Ok(reads), Ok(place)) = (Reads::new(), UniqueArc::new_uninit(GFP_KERNEL)) else {
-            return Err(chain);
-        };
+    /// Has `chain` read, and decoded by a worker.
+    fn read_for_worker(&self, Room { reads, place }: Room, chain: Chain, pages: usize) {
         self.read(&chain, pages, &reads);
         let job = Job {
             batch: reads.batch().clone(),
@@ -252,13 +272,11 @@ impl Reader<'_> {
             Ok(job) => reads.then(job, self.shared.workers),
             Err(never) => match never {},
         }
-        Ok(())
     }
 
     fn read_for_waiter(&self, chain: &Chain, pages: usize) -> Result<Reads> {
         let reads = Reads::new()?;
         self.read(chain, pages, &reads);
-        vfs::task::flush_plug();
         Ok(reads)
     }
 

@@ -4,7 +4,7 @@
 
 use crate::{
     address_space,
-    bdev::BackingFile,
+    backing::BackingFile,
     bindings,
     dentry::Dentry,
     dir,
@@ -344,7 +344,8 @@ impl Mount {
             };
             let flags = bindings::O_RDONLY as i32;
             let file = bindings::file_open_root(&root, c"file".as_char_ptr(), flags, 0);
-            Ok(BackingFile::from_raw(from_ptr(file, EINVAL)?))
+            let bios = Registration::<TestFs>::files_of((*(*self.0.as_ptr()).mnt_sb).s_type.cast());
+            Ok(BackingFile::from_raw(from_ptr(file, EINVAL)?, bios))
         }
     }
 }
