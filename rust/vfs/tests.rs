@@ -10,6 +10,7 @@ mod filesystem;
 mod folio;
 mod inode;
 mod lru;
+mod once;
 mod options;
 mod page;
 mod reads;

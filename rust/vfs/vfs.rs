@@ -27,6 +27,7 @@
 //! | [`page`], [`file_page`] | `page` | one that is lent to be written is not decoded from |
 //! | [`codec`] | decompressors | only bytes that the caller owns are written, whatever the stream says |
 //! | [`lru`] | `list_lru`, `shrinker` | a listed object stays, and is asked by its cgroup |
+//! | [`once`] | - | a value that several tasks may make is put in place in one step |
 //! | [`registrar`] | | what the kernel may call at any time is undone when the module goes |
 //! | [`shrinker`] | `shrinker` | its callbacks are over before its data goes |
 //! | [`percpu`] | `alloc_percpu` | each CPU adds to its own counters |
@@ -76,6 +77,7 @@ mod kind;
 pub mod log;
 pub mod lru;
 pub mod meta;
+pub mod once;
 pub mod page;
 pub mod page_bio;
 pub mod percpu;

@@ -25,14 +25,12 @@ use erofs_format::{
 use kernel::{
     new_mutex,
     prelude::*,
-    sync::{
-        Mutex,
-        SetOnce, //
-    }, //
+    sync::Mutex, //
 };
 use vfs::{
     inode::Inode,
-    meta::MetaReader, //
+    meta::MetaReader,
+    once::OnceBox, //
 };
 
 /// How much of a table is looked at in one go, in bytes.
@@ -41,29 +39,27 @@ const WINDOW: usize = 64;
 /// What is remembered of a compressed file once something of it was looked up. It is nothing of one
 /// that is in the packed inode as a whole: most small files are, and where they are is quickly read
 /// again.
-pub(crate) struct Known(SetOnce<KBox<Map>>);
+pub(crate) struct Known(OnceBox<Map>);
 
 struct Map {
     header: Header,
     /// Positions in a table that has none of its own, for files that have such a table.
-    checkpoints: SetOnce<Pin<KBox<Mutex<KVVec<u64>>>>>,
+    checkpoints: OnceBox<Mutex<KVVec<u64>>>,
 }
 
 impl Known {
     pub(crate) fn new() -> Self {
-        Self(SetOnce::new())
+        Self(OnceBox::new())
     }
 }
 
 impl Map {
     fn checkpoints(&self) -> Result<&Mutex<KVVec<u64>>> {
-        loop {
-            if let Some(there) = self.checkpoints.as_ref() {
-                return Ok(there);
-            }
-            let new = KBox::pin_init(new_mutex!(KVVec::new()), GFP_KERNEL)?;
-            self.checkpoints.populate(new);
+        if let Some(there) = self.checkpoints.get() {
+            return Ok(there);
         }
+        let new = KBox::pin_init(new_mutex!(KVVec::new()), GFP_KERNEL)?;
+        Ok(self.checkpoints.get_or_set(new))
     }
 }
 
@@ -130,32 +126,28 @@ impl<'a> Mapper<'a> {
     /// What is known of the file, from memory or from disk.
     fn known(&mut self, may_wait: bool) -> Result<Whereabouts<'a>> {
         let (format, info) = (&self.inode.super_block().data().format, self.inode.data());
-        loop {
-            if let Some(map) = info.known.0.as_ref() {
-                return Ok(Whereabouts::Kept(map));
-            }
-            if let Some(header) = self.packed {
-                return Ok(Whereabouts::Packed(header));
-            }
-            let mut lookup = HeaderLookup::new(format, info).map_err(|e| self.fault(e))?;
-            let feed = |l: &mut HeaderLookup, bytes: &[u8]| l.feed(bytes);
-            let Some(header) = self.run(may_wait, &mut lookup, HeaderLookup::wanted, feed)? else {
-                return Ok(Whereabouts::Later);
-            };
-            if header.is_packed() {
-                self.packed = Some(header);
-                continue;
-            }
-            let checkpoints = SetOnce::new();
-            // Who comes second takes what the first one found.
-            info.known.0.populate(KBox::new(
-                Map {
-                    header,
-                    checkpoints,
-                },
-                GFP_KERNEL,
-            )?);
+        if let Some(map) = info.known.0.get() {
+            return Ok(Whereabouts::Kept(map));
         }
+        if let Some(header) = self.packed {
+            return Ok(Whereabouts::Packed(header));
+        }
+        let mut lookup = HeaderLookup::new(format, info).map_err(|e| self.fault(e))?;
+        let feed = |l: &mut HeaderLookup, bytes: &[u8]| l.feed(bytes);
+        let Some(header) = self.run(may_wait, &mut lookup, HeaderLookup::wanted, feed)? else {
+            return Ok(Whereabouts::Later);
+        };
+        if header.is_packed() {
+            self.packed = Some(header);
+            return Ok(Whereabouts::Packed(header));
+        }
+        let map = Map {
+            header,
+            checkpoints: OnceBox::new(),
+        };
+        // Whoever comes second takes what the first one found.
+        let known = info.known.0.get_or_set(KBox::pin(map, GFP_KERNEL)?);
+        Ok(Whereabouts::Kept(known))
     }
 
     /// A lookup in a table of sizes, with the help of what was summed up before.
