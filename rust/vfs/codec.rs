@@ -32,6 +32,7 @@ pub use context::Contexts;
 pub use input::Input;
 pub use output::Output;
 
+use crate::page::Alloc;
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -171,6 +172,9 @@ impl Decoder {
         output: &mut Output<'_>,
         request: Request,
     ) -> Result<InPlace, CodecError> {
+        if input.len() == 0 || output.len() == 0 {
+            return Err(CodecError::Incomplete);
+        }
         output
             .alloc()
             .within(|| self.decode_within(input, output, request))
@@ -214,19 +218,21 @@ impl Decoder {
             // What is in pages of the output is at worst the input, which the reader may see.
             clean: !output.is_reused(),
         };
-        match self.algorithm {
-            Algorithm::Lz4 => lz4::decode(&job)?,
-            Algorithm::Lzma { .. } => self.contexts.lzma.take(output.alloc())?.decode(&job)?,
-            Algorithm::Deflate => self.contexts.deflate.take(output.alloc())?.decode(&job)?,
-            Algorithm::Zstd { window } => {
-                let mut context = self.contexts.zstd.take(output.alloc())?;
-                context.decode(&job, window)?;
-            }
-        }
+        self.run(&job, output.alloc())?;
         drop(from);
         output.end(input);
         output.set_filled();
         Ok(place)
+    }
+
+    #[inline(never)] // Contexts need room on the stack, of which there is more here than while pages are looked for.
+    fn run(&self, job: &Job, alloc: Alloc) -> Result<(), CodecError> {
+        match self.algorithm {
+            Algorithm::Lz4 => lz4::decode(job),
+            Algorithm::Lzma { .. } => self.contexts.lzma.take(alloc)?.decode(job),
+            Algorithm::Deflate => self.contexts.deflate.take(alloc)?.decode(job),
+            Algorithm::Zstd { window } => self.contexts.zstd.take(alloc)?.decode(job, window),
+        }
     }
 
     /// Whether the input, which is at byte `at` of the output's pages, can be decoded there.

@@ -55,23 +55,56 @@ impl<T, const N: usize> Few<T, N> {
     /// A list of `len` items.
     #[inline]
     pub fn filled_with(len: usize, flags: Flags, item: impl Fn() -> T) -> Result<Self, AllocError> {
-        let mut list = Self::with_capacity(len, flags)?;
-        match &mut list.0 {
-            Room::There(many) => {
-                for _ in 0..len {
-                    // There is room.
-                    let _ = many.push_within_capacity(item());
-                }
+        let mut list = Self::default();
+        list.fill_with(len, flags, item)?;
+        Ok(list)
+    }
+
+    /// Makes it a list of `len` items, where it stands; an empty one without memory.
+    #[inline]
+    pub fn fill_with(
+        &mut self,
+        len: usize,
+        flags: Flags,
+        item: impl Fn() -> T,
+    ) -> Result<(), AllocError> {
+        self.clear();
+        if len > N {
+            let mut many = KVVec::with_capacity(len, flags)?;
+            for _ in 0..len {
+                // There is room.
+                let _ = many.push_within_capacity(item());
             }
-            Room::Here { items, len: filled } => {
-                for place in items.iter_mut().take(len) {
-                    place.write(item());
-                }
-                // INVARIANT: these.
-                *filled = len;
+            self.0 = Room::There(many);
+            return Ok(());
+        }
+        // INVARIANT: none is, and with each item one more.
+        self.0 = Room::Here {
+            items: [const { MaybeUninit::uninit() }; N],
+            len: 0,
+        };
+        if let Room::Here { items, len: filled } = &mut self.0 {
+            for place in items.iter_mut().take(len) {
+                place.write(item());
+                *filled += 1;
             }
         }
-        Ok(list)
+        Ok(())
+    }
+
+    /// Drops all items. What memory there is stays.
+    fn clear(&mut self) {
+        match &mut self.0 {
+            Room::There(many) => many.clear(),
+            Room::Here { items, len } => {
+                // INVARIANT: none is, even if dropping one of them goes wrong.
+                let len = core::mem::take(len);
+                let items =
+                    core::ptr::slice_from_raw_parts_mut(items.as_mut_ptr().cast::<T>(), len);
+                // SAFETY: By the invariants so many were initialised, and nobody looks at them again.
+                unsafe { core::ptr::drop_in_place(items) };
+            }
+        }
     }
 
     /// Adds `item` to the end. Gives it back if there is no room for it.
@@ -128,11 +161,9 @@ impl<T, const N: usize> DerefMut for Few<T, N> {
 
 impl<T, const N: usize> Drop for Few<T, N> {
     fn drop(&mut self) {
-        let Room::Here { items, len } = &mut self.0 else {
-            return;
-        };
-        let items = core::ptr::slice_from_raw_parts_mut(items.as_mut_ptr().cast::<T>(), *len);
-        // SAFETY: The first `len` are initialised by the invariants, and nobody looks at them again.
-        unsafe { core::ptr::drop_in_place(items) };
+        // The other one drops its items by itself.
+        if let Room::Here { .. } = self.0 {
+            self.clear();
+        }
     }
 }

@@ -29,10 +29,10 @@ pub(crate) type Slot = Option<NonNull<bindings::page>>;
 /// The pages of something, most often few, in order.
 pub(crate) type PageList = Few<Slot, 8>;
 
-/// `len` places without a page. `ENOMEM`.
+/// Makes `list` one of `len` places without a page. `ENOMEM`.
 #[inline]
-pub(crate) fn places(len: usize, alloc: Alloc) -> Result<PageList> {
-    Ok(alloc.within(|| PageList::filled_with(len, alloc.flags(), || None))?)
+pub(crate) fn make_places(list: &mut PageList, len: usize, alloc: Alloc) -> Result {
+    Ok(alloc.within(|| list.fill_with(len, alloc.flags(), || None))?)
 }
 
 /// Returns the address of a page's first byte.

@@ -48,6 +48,7 @@ pub(super) fn fail(pcluster: &Arc<Pcluster>, error: Error, who: usize) -> Result
     }
 }
 
+#[inline(never)] // What it takes of the stack is not needed while something is decoded.
 fn end(wanted: &mut KVec<Wanted>, result: Result) {
     for wanted in wanted.drain_all() {
         wanted.end(result);
@@ -95,13 +96,7 @@ impl Shared {
             self.stats.add(Event::Failed, 1);
             // Readahead may fail for want of memory: it is read again when it is needed.
             if read.is_ok() && (eager || e != ENOMEM) {
-                let Key { pa, len, coding } = pcluster.key;
-                vfs::err!(
-                    &self.names,
-                    "failed to decompress ({}) {} @ pa {pa} size {len} => {length}",
-                    name(coding),
-                    e.to_errno()
-                );
+                self.tell_undecoded(pcluster.key, length, e);
             }
         }
         end(&mut wanted, result);
@@ -113,6 +108,18 @@ impl Shared {
         } else {
             Ok(())
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_undecoded(&self, key: Key, length: u32, error: Error) {
+        let Key { pa, len, coding } = key;
+        vfs::err!(
+            &self.names,
+            "failed to decompress ({}) {} @ pa {pa} size {len} => {length}",
+            name(coding),
+            error.to_errno()
+        );
     }
 
     /// Fills all of `wanted`.
@@ -139,17 +146,20 @@ impl Shared {
             }
         }
         let mut elsewhere = KVec::new();
-        let mut output = Output::new(pool, alloc, offset, length)?;
+        // Both are large, so they are made where they stay.
+        let mut output = Output::empty(pool, alloc);
+        output.make_room(offset, length)?;
         for w in wanted.iter_mut() {
             let (at, len) = (w.at as usize, w.len() as usize);
             if let Err(part) = output.add(at, &mut w.part) {
                 elsewhere.push((at, len, part), GFP_KERNEL)?;
             }
         }
-        let mut input = match &pcluster.inline {
-            Some(bytes) => Input::from_bytes(bytes)?,
-            None => Input::from_pages(pcluster.skip(self.block), pcluster.len(), alloc)?,
-        };
+        let mut input = Input::empty();
+        match &pcluster.inline {
+            Some(bytes) => input.set_bytes(bytes)?,
+            None => input.set_pages(pcluster.skip(self.block), pcluster.len(), alloc)?,
+        }
         for (i, slot) in state.slots().iter().enumerate() {
             match slot {
                 Slot::Cached { page, .. } => input.add_page(i, page)?,
@@ -228,6 +238,7 @@ impl Shared {
 
 /// Cuts parts of files into those that fill the pages of the output and those that share one with
 /// others, where several files want the same data. `ENOMEM`.
+#[inline(never)]
 fn align(wanted: &mut KVec<Wanted>, offset: usize, length: usize) -> Result {
     let mut i = 0;
     while i < wanted.len() {

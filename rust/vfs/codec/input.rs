@@ -19,7 +19,7 @@ use crate::{
     },
     span::{
         address,
-        places,
+        make_places,
         PageList,
         Slot,
         Span, //
@@ -71,38 +71,71 @@ enum Place {
 }
 
 impl<'a> Input<'a> {
-    /// The bytes of `bytes`.
+    /// The bytes of `bytes`: [`empty`](Self::empty), with [`set_bytes`](Self::set_bytes).
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self> {
-        Self::new(Source::Bytes(bytes), 0, bytes.len())
+        let mut input = Self::empty();
+        input.set_bytes(bytes)?;
+        Ok(input)
     }
 
-    /// `len` bytes from byte `offset` of the first page on. `EINVAL` if that is beyond the page, or
-    /// `len` is 0 or too large; `ENOMEM`. The pages are to be added, each of them.
-    #[inline]
+    /// `len` bytes of pages: [`empty`](Self::empty), with [`set_pages`](Self::set_pages).
     pub fn from_pages(offset: usize, len: usize, alloc: Alloc) -> Result<Self> {
-        if offset >= PAGE_SIZE || len > MAX_LEN {
-            return Err(EINVAL);
-        }
-        let pages = places((offset + len).div_ceil(PAGE_SIZE), alloc)?;
-        Self::new(Source::Pages(pages, PhantomData), offset, len)
+        let mut input = Self::empty();
+        input.set_pages(offset, len, alloc)?;
+        Ok(input)
     }
 
+    /// Nothing yet.
     #[inline]
-    fn new(source: Source<'a>, offset: usize, len: usize) -> Result<Self> {
-        if len == 0 || len > MAX_LEN {
-            return Err(EINVAL);
-        }
+    pub fn empty() -> Self {
         // INVARIANT: there is no page yet.
-        Ok(Self {
-            source,
-            offset,
-            len,
+        Self {
+            source: Source::Bytes(&[]),
+            offset: 0,
+            len: 0,
             place: Place::Apart,
             copies: Pool::new(),
-        })
+        }
     }
 
-    /// Length in bytes, not 0.
+    /// Makes the bytes of `bytes` the input, if there is none. `EINVAL` if there is some, or if they are
+    /// none or too many.
+    #[inline]
+    pub fn set_bytes(&mut self, bytes: &'a [u8]) -> Result {
+        self.begin(0, bytes.len())?;
+        self.source = Source::Bytes(bytes);
+        Ok(())
+    }
+
+    /// Makes `len` bytes from byte `offset` of the first page on the input, if there is none. `EINVAL` if
+    /// there is some, if that is beyond the page, or `len` is 0 or too large; `ENOMEM`. The pages are to be
+    /// added, each of them.
+    #[inline]
+    pub fn set_pages(&mut self, offset: usize, len: usize, alloc: Alloc) -> Result {
+        if offset >= PAGE_SIZE {
+            return Err(EINVAL);
+        }
+        self.begin(offset, len)?;
+        // INVARIANT: there is no page yet.
+        self.source = Source::Pages(PageList::default(), PhantomData);
+        match &mut self.source {
+            Source::Pages(pages, _) => {
+                make_places(pages, (offset + len).div_ceil(PAGE_SIZE), alloc)
+            }
+            Source::Bytes(_) => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn begin(&mut self, offset: usize, len: usize) -> Result {
+        if len == 0 || len > MAX_LEN || self.len != 0 {
+            return Err(EINVAL);
+        }
+        (self.offset, self.len) = (offset, len);
+        Ok(())
+    }
+
+    /// Length in bytes, not 0 if there is some.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.len

@@ -19,7 +19,7 @@ use crate::{
     },
     span::{
         address,
-        places,
+        make_places,
         PageList,
         Slot,
         Span, //
@@ -57,27 +57,46 @@ pub struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    /// Room for `len` bytes from byte `offset` of the first page on. `EINVAL` if that is beyond the
-    /// page, or `len` is 0 or too large; `ENOMEM`. Pages that are needed come from `pool`, or are
-    /// looked for as `alloc` says.
-    #[inline]
+    /// Room for `len` bytes from byte `offset` of the first page on: [`empty`](Self::empty), with
+    /// [`make_room`](Self::make_room).
     pub fn new(pool: &'a mut Pool, alloc: Alloc, offset: usize, len: usize) -> Result<Self> {
-        if offset >= PAGE_SIZE || len == 0 || len > MAX_LEN {
-            return Err(EINVAL);
-        }
+        let mut output = Self::empty(pool, alloc);
+        output.make_room(offset, len)?;
+        Ok(output)
+    }
+
+    /// Room for nothing yet. Pages that are needed come from `pool`, or are looked for as `alloc`
+    /// says.
+    #[inline]
+    pub fn empty(pool: &'a mut Pool, alloc: Alloc) -> Self {
         // INVARIANT: there is no page yet.
-        Ok(Self {
-            pages: places((offset + len).div_ceil(PAGE_SIZE), alloc)?,
-            offset,
-            len,
-            owned: offset..offset + len,
+        Self {
+            pages: PageList::default(),
+            offset: 0,
+            len: 0,
+            owned: 0..0,
             scratch: Pool::new(),
             reused: false,
             pool,
             alloc,
             filled: false,
             _p: PhantomData,
-        })
+        }
+    }
+
+    /// Makes room for `len` bytes from byte `offset` of the first page on, where there was none. `EINVAL` if
+    /// that is beyond the page, `len` is 0 or too large, or there is room already; `ENOMEM`.
+    #[inline]
+    pub fn make_room(&mut self, offset: usize, len: usize) -> Result {
+        if offset >= PAGE_SIZE || len == 0 || len > MAX_LEN || self.len != 0 {
+            return Err(EINVAL);
+        }
+        let pages = (offset + len).div_ceil(PAGE_SIZE);
+        make_places(&mut self.pages, pages, self.alloc)?;
+        // INVARIANT: there is no page yet.
+        (self.offset, self.len) = (offset, len);
+        self.owned = offset..offset + len;
+        Ok(())
     }
 
     /// Offset of the first byte in its page.
@@ -85,7 +104,7 @@ impl<'a> Output<'a> {
         self.offset
     }
 
-    /// Length in bytes, not 0.
+    /// Length in bytes, not 0 if there is room.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.len

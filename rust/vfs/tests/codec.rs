@@ -409,6 +409,31 @@ mod suite {
     }
 
     #[test]
+    fn made_once_and_not_for_nothing() -> Result {
+        let mut pool = Pool::new();
+        let mut output = Output::empty(&mut pool, Alloc::Wait);
+        output.make_room(0, 100)?;
+        assert_eq!(output.make_room(0, 100), Err(EINVAL));
+        let mut input = Input::empty();
+        input.set_bytes(b"bytes")?;
+        assert_eq!(input.set_bytes(b"bytes"), Err(EINVAL));
+        assert_eq!(input.set_pages(0, 100, Alloc::Wait), Err(EINVAL));
+        each(|sample| {
+            let (mut pool, mut other) = (Pool::new(), Pool::new());
+            let mut output = Output::new(&mut pool, Alloc::Wait, 0, TEXT)?;
+            let nothing = sample
+                .decoder
+                .decode(&mut Input::empty(), &mut output, WHOLE);
+            assert_eq!(nothing, Err(CodecError::Incomplete));
+            let mut input = Input::from_bytes(&sample.stream)?;
+            let mut nowhere = Output::empty(&mut other, Alloc::Wait);
+            let nothing = sample.decoder.decode(&mut input, &mut nowhere, WHOLE);
+            assert_eq!(nothing, Err(CodecError::Incomplete));
+            Ok(())
+        })
+    }
+
+    #[test]
     fn input_is_complete() -> Result {
         each(|sample| {
             let mut pool = Pool::new();

@@ -54,6 +54,23 @@ mod suite {
     }
 
     #[test]
+    fn filled_again_where_it_stands() -> Result {
+        let dropped = AtomicUsize::new(0);
+        let mut list = Few::<_, 3>::default();
+        let mut all = 0;
+        for len in [2, 5, 3, 0, 4, 6] {
+            list.fill_with(len, GFP_KERNEL, || Counted(&dropped, len))?;
+            assert_eq!(list.len(), len);
+            assert!(list.iter().all(|c| c.1 == len));
+            assert_eq!(dropped.load(Ordering::Relaxed), all);
+            all += len;
+        }
+        drop(list);
+        assert_eq!(dropped.load(Ordering::Relaxed), all);
+        Ok(())
+    }
+
+    #[test]
     fn filled_from_the_start() -> Result {
         for len in [0, 1, 3, 4, 100] {
             let list = Few::<_, 3>::filled_with(len, GFP_KERNEL, || 8)?;
