@@ -169,25 +169,31 @@ pub(crate) fn z_map_blocks_exit(
     want: Want,
     found: &Result<Option<ZExtent>>,
 ) {
-    erofs_rs_map_blocks_exit(|| {
-        let (dev, nid, want) = (inode.super_block().dev(), inode.data().nid.0, flags(want));
-        let extent = match found {
-            Err(e) => return (dev, nid, want, la, 0, 0, 0, 0, e.to_errno()),
-            Ok(None) => return (dev, nid, want, la, 0, 0, 0, 0, EAGAIN.to_errno()),
-            Ok(Some(extent)) => extent,
-        };
-        let (pa, plen, mflags) = match extent.place {
-            ZPlace::Hole => (0, 0, 0),
-            ZPlace::Fragment { .. } => (0, 0, FRAGMENT),
-            ZPlace::Mapped(cluster) => {
-                let flag = |is, bit| if is { bit } else { 0 };
-                let mflags = MAPPED
-                    | flag(cluster.inline.is_some(), META)
-                    | flag(!extent.full, PARTIAL_MAPPED)
-                    | flag(cluster.partial_ref, PARTIAL_REF);
-                (cluster.pa, cluster.len.into(), mflags)
-            }
-        };
-        (dev, nid, want, extent.la, pa, extent.len, plen, mflags, 0)
-    });
+    erofs_rs_map_blocks_exit(|| z_found(inode, la, want, found));
+}
+
+type Found = (u32, u64, u32, u64, u64, u64, u64, u32, i32);
+
+#[cold]
+#[inline(never)] // It is not to be room on the stack where nobody traces.
+fn z_found(inode: &Inode<Erofs>, la: u64, want: Want, found: &Result<Option<ZExtent>>) -> Found {
+    let (dev, nid, want) = (inode.super_block().dev(), inode.data().nid.0, flags(want));
+    let extent = match found {
+        Err(e) => return (dev, nid, want, la, 0, 0, 0, 0, e.to_errno()),
+        Ok(None) => return (dev, nid, want, la, 0, 0, 0, 0, EAGAIN.to_errno()),
+        Ok(Some(extent)) => extent,
+    };
+    let (pa, plen, mflags) = match extent.place {
+        ZPlace::Hole => (0, 0, 0),
+        ZPlace::Fragment { .. } => (0, 0, FRAGMENT),
+        ZPlace::Mapped(cluster) => {
+            let flag = |is, bit| if is { bit } else { 0 };
+            let mflags = MAPPED
+                | flag(cluster.inline.is_some(), META)
+                | flag(!extent.full, PARTIAL_MAPPED)
+                | flag(cluster.partial_ref, PARTIAL_REF);
+            (cluster.pa, cluster.len.into(), mflags)
+        }
+    };
+    (dev, nid, want, extent.la, pa, extent.len, plen, mflags, 0)
 }

@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `map.rs` | where the bytes of a compressed file lie |
 //! | `reader.rs` | from folios to chains of pclusters |
+//! | `reader/fragment.rs` | what is in the packed inode |
 //! | `pcluster.rs` | compressed data, and who waits for what it decodes to |
 //! | `chain.rs` | chains of pclusters, for `erofs_chain` |
 //! | `table.rs` | the pclusters that are known of a mount |

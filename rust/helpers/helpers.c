@@ -212,7 +212,7 @@ struct folio *rust_vfs_grab_folio_nowait(struct address_space *mapping, pgoff_t 
 
 struct folio *rust_vfs_filemap_get_folio(struct address_space *mapping, pgoff_t index)
 {
-	return filemap_get_folio(mapping, index);
+	return __filemap_get_folio(mapping, index, FGP_ACCESSED, 0);
 }
 
 bool rust_vfs_folio_test_private(const struct folio *folio)

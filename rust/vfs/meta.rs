@@ -226,10 +226,16 @@ impl<'a> MetaReader<'a> {
         })
     }
 
-    /// Whether `len` bytes from `pos` on can be read without waiting for a file of the filesystem
-    /// itself: they are in one page, which is kept until they are read. Does not sleep.
+    /// Whether what is read is a file of the filesystem itself, so that a read may have to wait for
+    /// further ones.
+    pub fn is_nested(&self) -> bool {
+        self.nested
+    }
+
+    /// Whether `len` bytes from `pos` on can be read without I/O: they are in one page of the page
+    /// cache, which is kept until they are read. Does not sleep.
     pub fn is_ready(&mut self, pos: u64, len: usize) -> bool {
-        if !self.nested || self.mapping.is_null() {
+        if self.mapping.is_null() {
             return true;
         }
         let holds = |c: &Cached| c.start <= pos && len as u64 <= c.end.saturating_sub(pos);
@@ -238,6 +244,19 @@ impl<'a> MetaReader<'a> {
             self.folio = unsafe { find_folio(self.mapping, pos >> PAGE_SHIFT, self.end) };
         }
         self.folio.as_ref().is_some_and(holds)
+    }
+
+    /// Reads the page around byte `pos` into the page cache, where it is kept until it is read. Errors
+    /// are those of [`read`](Self::read). May sleep.
+    pub fn load(&mut self, pos: u64) -> Result {
+        // It may be a long way down from here.
+        self.folio = None;
+        if let Origin::Mapping(mapping) = self.origin {
+            // SAFETY: The mapping is live by the contract of `of_mapping`, and the folio keeps its place
+            // while it is referenced.
+            self.folio = Some(unsafe { Cached::new(read_folio(mapping, pos)?)? });
+        }
+        Ok(())
     }
 
     /// Calls `copy` with each folio that holds bytes of the `len` from `pos` on, the offset in it,

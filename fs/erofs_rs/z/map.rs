@@ -11,7 +11,10 @@ use crate::{
     Erofs, //
 };
 use erofs_format::{
-    meta::Area,
+    meta::{
+        Area,
+        Source, //
+    },
     zmap::{
         self,
         Header,
@@ -63,20 +66,46 @@ impl Map {
     }
 }
 
-/// Where the map header of a file is.
-enum Whereabouts<'a> {
-    Kept(&'a Map),
-    Packed(Header),
-    /// Other compressed data must be read for it.
-    Later,
+/// What a map header says.
+enum Told {
+    /// What is remembered now.
+    Map,
+    /// The whole file is in the packed inode.
+    Packed(ZExtent),
+}
+
+/// A search that waits for metadata.
+struct Halted<'a> {
+    /// The byte whose extent is looked up.
+    la: u64,
+    want: Want,
+    stage: Stage<'a>,
+}
+
+enum Stage<'a> {
+    Header(HeaderLookup),
+    Extent(&'a Map, Lookup<'a>),
 }
 
 /// Looks up extents of one file. It keeps the metadata it read last.
+///
+/// Reading metadata can mean to decode it, and so to look up an extent of another file. A search has
+/// a large frame; therefore it is put aside before that, and whoever called it has the metadata read:
+///
+/// ```text
+/// let extent = loop {
+///     match mapper.find(la, want)? {
+///         Some(extent) => break extent,
+///         None => mapper.load()?,
+///     }
+/// };
+/// ```
 pub(crate) struct Mapper<'a> {
     inode: &'a Inode<Erofs>,
     meta: Option<MetaReader<'a>>,
-    /// The map of a file that nothing is remembered of.
-    packed: Option<Header>,
+    halted: Option<KBox<Halted<'a>>>,
+    /// Position of the metadata that was not in memory.
+    missing: Option<u64>,
 }
 
 impl<'a> Mapper<'a> {
@@ -84,83 +113,194 @@ impl<'a> Mapper<'a> {
         Self {
             inode,
             meta: None,
-            packed: None,
+            halted: None,
+            missing: None,
         }
     }
 
-    /// The extent that byte `la` is in. None if other compressed data must be read for that, and
-    /// `may_wait` is not set. May sleep.
-    pub(crate) fn find(&mut self, la: u64, want: Want, may_wait: bool) -> Result<Option<ZExtent>> {
-        trace::z_map_blocks_enter(self.inode, la, want);
-        let found = self.find_extent(la, want, may_wait);
-        trace::z_map_blocks_exit(self.inode, la, want, &found);
+    /// Returns the extent that byte `la` is in. `None` if metadata has to be read for that: it is
+    /// for the caller to [`load`](Self::load) it, and to call this again. `ENOMEM`, `EINTR`, and
+    /// errors of the image. May sleep, but not for I/O.
+    pub(crate) fn find(&mut self, la: u64, want: Want) -> Result<Option<ZExtent>> {
+        let found = match self.halted.take() {
+            Some(halted) if halted.la == la && halted.want == want => self.resume(halted),
+            _ => {
+                trace::z_map_blocks_enter(self.inode, la, want);
+                self.missing = None;
+                self.begin(la, want)
+            }
+        };
+        if !matches!(found, Ok(None)) {
+            trace::z_map_blocks_exit(self.inode, la, want, &found);
+        }
         found
     }
 
-    fn find_extent(&mut self, la: u64, want: Want, may_wait: bool) -> Result<Option<ZExtent>> {
-        let (sb, info) = (self.inode.super_block(), self.inode.data());
-        let format = &sb.data().format;
+    /// Whether [`load`](Self::load) reads a file of the filesystem itself.
+    pub(crate) fn is_nested(&self) -> bool {
+        self.meta.as_ref().is_some_and(MetaReader::is_nested)
+    }
+
+    /// Reads the metadata that was not in memory. May sleep.
+    pub(crate) fn load(&mut self) -> Result {
+        let (Some(pos), Some(meta)) = (self.missing, &mut self.meta) else {
+            return Ok(());
+        };
+        let loaded = meta.load(pos);
+        if let Err(e) = loaded {
+            self.give_up(e);
+        }
+        loaded
+    }
+
+    #[cold]
+    fn give_up(&mut self, error: Error) {
+        if let Some(halted) = self.halted.take() {
+            trace::z_map_blocks_exit(self.inode, halted.la, halted.want, &Err(error));
+        }
+    }
+
+    /// Reads `len` bytes at `pos` of `source`, that of the file's metadata, which are in one block.
+    /// `None` as [`find`](Self::find).
+    pub(crate) fn read_inline(
+        &mut self,
+        source: Source,
+        pos: u64,
+        len: usize,
+    ) -> Result<Option<KVec<u8>>> {
+        if !self.is_there(source, pos, len)? {
+            return Ok(None);
+        }
+        let mut bytes = KVec::from_elem(0u8, len, GFP_KERNEL)?;
+        self.meta(source)?.read(pos, &mut bytes)?;
+        Ok(Some(bytes))
+    }
+
+    fn begin(&mut self, la: u64, want: Want) -> Result<Option<ZExtent>> {
+        let info = self.inode.data();
         if let Some(hole) = zmap::behind_end(info, la) {
             return Ok(Some(hole));
         }
-        let known = self.known(may_wait)?;
-        let (header, map) = match &known {
-            Whereabouts::Later => return Ok(None),
-            Whereabouts::Kept(map) => (&map.header, Some(*map)),
-            Whereabouts::Packed(header) => (header, None),
-        };
+        if info.known.0.get().is_none() {
+            match self.read_header(la, want)? {
+                Some(Told::Map) => {}
+                Some(Told::Packed(extent)) => return Ok(Some(extent)),
+                None => return Ok(None),
+            }
+        }
+        self.look_up(la, want)
+    }
+
+    /// Looks up in the map that is remembered.
+    #[inline(never)]
+    fn look_up(&mut self, la: u64, want: Want) -> Result<Option<ZExtent>> {
+        let (format, info) = (&self.inode.super_block().data().format, self.inode.data());
+        let map = info.known.0.get().ok_or(EIO)?;
         // Lookups are large, so they stay where they are.
-        let mut plan = Lookup::new(format, info, header, la, want);
-        match (&mut plan, map) {
-            (Ok(Plan::Extent(extent)), _) => Ok(Some(*extent)),
-            (Ok(Plan::Lookup(lookup)), Some(map)) if header.is_summed() => {
-                self.sum(map, lookup, may_wait)
-            }
-            (Ok(Plan::Lookup(lookup)), _) => {
-                self.run(may_wait, lookup, Lookup::wanted, |l, bytes| l.feed(bytes))
-            }
-            (Err(e), _) => Err(self.fault(*e)),
+        let mut plan = Lookup::new(format, info, &map.header, la, want);
+        let lookup = match &mut plan {
+            Ok(Plan::Extent(extent)) => return Ok(Some(*extent)),
+            Ok(Plan::Lookup(lookup)) => lookup,
+            Err(e) => return Err(self.fault(*e)),
+        };
+        if map.header.is_summed() {
+            let resumed = lookup.resume(&map.checkpoints()?.lock());
+            resumed.map_err(|e| self.fault(e))?;
+        }
+        let found = self.search(map, lookup)?;
+        if found.is_none() {
+            self.halt(la, want, || Stage::Extent(map, *lookup))?;
+        }
+        Ok(found)
+    }
+
+    /// Goes on with what waited for metadata.
+    #[cold]
+    #[inline(never)]
+    fn resume(&mut self, mut halted: KBox<Halted<'a>>) -> Result<Option<ZExtent>> {
+        let found = match &mut halted.stage {
+            Stage::Extent(map, lookup) => self.search(map, lookup)?,
+            Stage::Header(lookup) => match self.search_header(lookup)? {
+                Some(Told::Map) => return self.look_up(halted.la, halted.want),
+                Some(Told::Packed(extent)) => Some(extent),
+                None => None,
+            },
+        };
+        if found.is_none() {
+            self.halted = Some(halted);
+        }
+        Ok(found)
+    }
+
+    /// Puts a search aside. `ENOMEM`.
+    #[cold]
+    #[inline(never)]
+    fn halt(&mut self, la: u64, want: Want, stage: impl FnOnce() -> Stage<'a>) -> Result {
+        let stage = stage();
+        self.halted = Some(KBox::new(Halted { la, want, stage }, GFP_KERNEL)?);
+        Ok(())
+    }
+
+    /// Reads what is to be known of the file.
+    #[inline(never)]
+    fn read_header(&mut self, la: u64, want: Want) -> Result<Option<Told>> {
+        let (format, info) = (&self.inode.super_block().data().format, self.inode.data());
+        let mut lookup = HeaderLookup::new(format, info);
+        let lookup = match &mut lookup {
+            Ok(lookup) => lookup,
+            Err(e) => return Err(self.fault(*e)),
+        };
+        let known = self.search_header(lookup)?;
+        if known.is_none() {
+            self.halt(la, want, || Stage::Header(*lookup))?;
+        }
+        Ok(known)
+    }
+
+    #[inline(always)]
+    fn search_header(&mut self, lookup: &mut HeaderLookup) -> Result<Option<Told>> {
+        let feed = |l: &mut HeaderLookup, bytes: &[u8]| l.feed(bytes);
+        match self.run(lookup, HeaderLookup::wanted, feed) {
+            Ok(Some(header)) => self.keep(&header).map(Some),
+            Ok(None) => Ok(None),
+            Err(e) => Err(e),
         }
     }
 
-    /// What is known of the file, from memory or from disk.
-    fn known(&mut self, may_wait: bool) -> Result<Whereabouts<'a>> {
+    /// Remembers what it is worth to.
+    #[inline(never)]
+    fn keep(&mut self, header: &Header) -> Result<Told> {
         let (format, info) = (&self.inode.super_block().data().format, self.inode.data());
-        if let Some(map) = info.known.0.get() {
-            return Ok(Whereabouts::Kept(map));
-        }
-        if let Some(header) = self.packed {
-            return Ok(Whereabouts::Packed(header));
-        }
-        let mut lookup = HeaderLookup::new(format, info).map_err(|e| self.fault(e))?;
-        let feed = |l: &mut HeaderLookup, bytes: &[u8]| l.feed(bytes);
-        let Some(header) = self.run(may_wait, &mut lookup, HeaderLookup::wanted, feed)? else {
-            return Ok(Whereabouts::Later);
-        };
         if header.is_packed() {
-            self.packed = Some(header);
-            return Ok(Whereabouts::Packed(header));
+            // All of the file is one extent, so it does not matter of which byte.
+            return match &Lookup::new(format, info, header, 0, Want::Read) {
+                Ok(Plan::Extent(extent)) => Ok(Told::Packed(*extent)),
+                Ok(Plan::Lookup(_)) => Err(EUCLEAN),
+                Err(e) => Err(self.fault(*e)),
+            };
         }
         let map = Map {
-            header,
+            header: *header,
             checkpoints: OnceBox::new(),
         };
         // Whoever comes second takes what the first one found.
-        let known = info.known.0.get_or_set(KBox::pin(map, GFP_KERNEL)?);
-        Ok(Whereabouts::Kept(known))
+        info.known.0.get_or_set(KBox::pin(map, GFP_KERNEL)?);
+        Ok(Told::Map)
     }
 
-    /// A lookup in a table of sizes, with the help of what was summed up before.
-    fn sum(
-        &mut self,
-        map: &Map,
-        lookup: &mut Lookup<'_>,
-        may_wait: bool,
-    ) -> Result<Option<ZExtent>> {
+    #[inline(always)] // Its room on the stack is the caller's, which has the same in another place.
+    fn search(&mut self, map: &Map, lookup: &mut Lookup<'a>) -> Result<Option<ZExtent>> {
+        match map.header.is_summed() {
+            true => self.sum(map, lookup),
+            false => self.run(lookup, Lookup::wanted, |l, bytes| l.feed(bytes)),
+        }
+    }
+
+    /// A lookup in a table of sizes, which remembers what was summed up.
+    #[inline(never)]
+    fn sum(&mut self, map: &Map, lookup: &mut Lookup<'a>) -> Result<Option<ZExtent>> {
         let known = map.checkpoints()?;
-        let resumed = lookup.resume(&known.lock());
-        resumed.map_err(|e| self.fault(e))?;
-        self.run(may_wait, lookup, Lookup::wanted, |lookup, bytes| {
+        self.run(lookup, Lookup::wanted, |lookup, bytes| {
             let fed = lookup.feed(bytes);
             if let Some(new) = lookup.checkpoint() {
                 let mut kept = known.lock();
@@ -173,10 +313,9 @@ impl<'a> Mapper<'a> {
         })
     }
 
-    /// Feeds a lookup until it has a result.
+    /// Feeds a lookup until it has a result. `None` if metadata is not in memory.
     fn run<L, T>(
         &mut self,
-        may_wait: bool,
         lookup: &mut L,
         wanted: impl Fn(&L) -> Area,
         mut feed: impl FnMut(&mut L, &[u8]) -> erofs_format::Result<Option<T>>,
@@ -185,14 +324,10 @@ impl<'a> Mapper<'a> {
         loop {
             let area = wanted(lookup);
             let bytes = &mut buffer[..WINDOW.min(area.len as usize)];
-            let meta = match &mut self.meta {
-                Some(meta) => meta,
-                none => none.insert(super_block::meta(self.inode.super_block(), area.source)?),
-            };
-            if !may_wait && !meta.is_ready(area.pos, bytes.len()) {
+            if !self.is_there(area.source, area.pos, bytes.len())? {
                 return Ok(None);
             }
-            meta.read(area.pos, bytes)?;
+            self.meta(area.source)?.read(area.pos, bytes)?;
             if let Some(found) = feed(lookup, bytes).map_err(|e| self.fault(e))? {
                 return Ok(Some(found));
             }
@@ -200,6 +335,22 @@ impl<'a> Mapper<'a> {
                 return Err(EINTR);
             }
         }
+    }
+
+    fn meta(&mut self, source: Source) -> Result<&mut MetaReader<'a>> {
+        Ok(match &mut self.meta {
+            Some(meta) => meta,
+            none => none.insert(super_block::meta(self.inode.super_block(), source)?),
+        })
+    }
+
+    /// Whether `len` bytes at `pos` of `source` can be read at once. What was just loaded can be: an
+    /// error is for the read to tell.
+    fn is_there(&mut self, source: Source, pos: u64, len: usize) -> Result<bool> {
+        if self.meta(source)?.is_ready(pos, len) {
+            return Ok(true);
+        }
+        Ok(self.missing.replace(pos) == Some(pos))
     }
 
     fn fault(&self, error: erofs_format::Error) -> Error {

@@ -8,6 +8,9 @@
 //! half belongs to one pcluster and whose lower half to the next can take in the compressed data of
 //! the latter, which is gone when the former is written over it.
 
+mod fragment;
+
+use self::fragment::Fragment;
 use super::{
     chain::{
         Claim as Link,
@@ -26,7 +29,6 @@ use super::{
 };
 use crate::{
     options::CacheStrategy,
-    super_block,
     trace,
     Erofs, //
 };
@@ -35,15 +37,12 @@ use erofs_chain::{
     Chain,
     ClusterMode, //
 };
-use erofs_format::{
-    meta::Source,
-    zmap::{
-        Cluster,
-        Coding,
-        Want,
-        ZExtent,
-        ZPlace, //
-    }, //
+use erofs_format::zmap::{
+    Cluster,
+    Coding,
+    Want,
+    ZExtent,
+    ZPlace, //
 };
 use kernel::{
     page::{
@@ -82,77 +81,117 @@ impl Operations for Decoded {
         page::no_fs(|| read_folio(inode, folio))
     }
 
-    fn readahead(inode: &Inode<Erofs>, mut folios: Readahead<'_>) {
+    fn readahead(inode: &Inode<Erofs>, folios: Readahead<'_>) {
         trace::readahead(inode, || folios.range(), false);
-        let window = folios.range();
+        let start = folios.range().start;
         let Ok(shared) = shared(inode) else {
             return;
         };
-        let mut reader = Reader::new(inode, shared, window.start, true);
-        reader.read_behind(window.end - 1, Some(&mut folios));
-        // From the last to the first, as far as memory goes for a list of those before it.
-        let mut last = None;
-        let mut list = KVec::new();
-        let pages = ((window.end - window.start) >> PAGE_SHIFT) as usize;
-        for folio in folios {
-            if let Some(before) = last.replace(folio) {
-                let room = if list.is_empty() { pages.min(32) } else { 1 };
-                if list.reserve(room, GFP_KERNEL | __GFP_NOWARN).is_err()
-                    || list.push_within_capacity(before).is_err()
-                {
-                    break;
-                }
+        if is_internal(inode) {
+            if let Ok(mut reader) = Reader::boxed(inode, shared, start, true) {
+                reader.read_ahead(folios);
             }
+        } else {
+            on_stack(inode, shared, start, true, |reader| {
+                reader.read_ahead(folios)
+            });
         }
-        while let Some(folio) = last.take().or_else(|| list.pop()) {
-            // The rest ends unread: nobody waits for it, and a task that was killed for want of memory
-            // is to take no more.
-            if vfs::task::is_killed() {
-                break;
-            }
-            let index = folio.pos() >> PAGE_SHIFT;
-            match reader.scan(folio) {
-                // What is left is read when it is needed.
-                Err(EINTR) => break,
-                Err(_) => {
-                    let (sb, nid) = (inode.super_block(), inode.data().nid.0);
-                    vfs::err!(sb, "readahead error at folio {index} @ nid {nid}");
-                }
-                Ok(()) => {}
-            }
-        }
-        reader.read_before();
-        let len = window.end - window.start;
-        let way = Way::of_readahead(inode.super_block().data(), len);
-        reader.finish(way);
     }
 }
 
-#[inline]
+#[inline(always)]
 fn read_folio(inode: &Inode<Erofs>, folio: LockedFolio) -> Result {
-    let index = folio.pos() >> PAGE_SHIFT;
-    let range = folio.range();
-    let mut reader = Reader::new(inode, shared(inode)?, range.start, false);
-    reader.read_behind(range.end - 1, None);
-    reader.asked = true;
-    let scanned = reader.scan(folio);
-    reader.asked = false;
-    reader.read_before();
-    reader.finish(Way::of_read(inode.super_block().data()));
-    // What was claimed before a map turned out to be wrong may fail, too; that is told.
-    let result = reader.result.and(scanned);
-    if let Err(e) = result {
-        if e != EINTR {
-            let (sb, nid) = (inode.super_block(), inode.data().nid.0);
-            vfs::err!(sb, "read error {} @ {index} of nid {nid}", e.to_errno());
-        }
+    let start = folio.range().start;
+    let shared = shared(inode)?;
+    if is_internal(inode) {
+        Reader::boxed(inode, shared, start, false)?.read_folio(folio)
+    } else {
+        on_stack(inode, shared, start, false, |reader| {
+            reader.read_folio(folio)
+        })
     }
-    result
+}
+
+/// Whether reading other files reads this one. Then there is less of the stack.
+fn is_internal(inode: &Inode<Erofs>) -> bool {
+    let (format, nid) = (&inode.super_block().data().format, inode.data().nid);
+    format.packed_nid == Some(nid) || format.metabox_nid == Some(nid)
+}
+
+#[inline(never)] // Where it is in a box, there is no room for it on the stack.
+fn on_stack<'a, R>(
+    inode: &'a Inode<Erofs>,
+    shared: &'a Arc<Shared>,
+    start: u64,
+    ahead: bool,
+    read: impl FnOnce(&mut Reader<'a>) -> R,
+) -> R {
+    read(&mut Reader::new(inode, shared, start, ahead))
 }
 
 /// What the compressed files of the mount have in common. `EUCLEAN` if there can be none.
 fn shared(inode: &Inode<Erofs>) -> Result<&Arc<Shared>> {
     inode.super_block().data().compressed().ok_or(EUCLEAN)
+}
+
+/// The folios of a readahead from the last to the first.
+struct Backwards {
+    last: Option<LockedFolio>,
+    before: KVec<LockedFolio>,
+}
+
+impl Backwards {
+    /// Takes the folios, which have `len` bytes, as far as memory goes for a list of those before the last.
+    #[inline(never)]
+    fn new(folios: Readahead<'_>, len: u64) -> Self {
+        let (mut last, mut before) = (None, KVec::new());
+        let pages = (len >> PAGE_SHIFT) as usize;
+        for folio in folios {
+            if let Some(folio) = last.replace(folio) {
+                let room = if before.is_empty() { pages.min(32) } else { 1 };
+                if before.reserve(room, GFP_KERNEL | __GFP_NOWARN).is_err()
+                    || before.push_within_capacity(folio).is_err()
+                {
+                    break;
+                }
+            }
+        }
+        Self { last, before }
+    }
+
+    fn next(&mut self) -> Option<LockedFolio> {
+        self.last.take().or_else(|| self.before.pop())
+    }
+}
+
+// Log lines are made in frames of their own: these are large.
+
+#[cold]
+#[inline(never)]
+fn tell_unread(inode: &Inode<Erofs>, index: u64, error: Error) {
+    if error != EINTR {
+        let (sb, nid) = (inode.super_block(), inode.data().nid.0);
+        let error = error.to_errno();
+        vfs::err!(sb, "read error {error} @ {index} of nid {nid}");
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn tell_unread_ahead(inode: &Inode<Erofs>, index: u64) {
+    let (sb, nid) = (inode.super_block(), inode.data().nid.0);
+    vfs::err!(sb, "readahead error at folio {index} @ nid {nid}");
+}
+
+#[cold]
+#[inline(never)]
+fn tell_unread_inline(inode: &Inode<Erofs>, pa: u64, error: Error) {
+    let (sb, nid) = (inode.super_block(), inode.data().nid.0);
+    let error = error.to_errno();
+    vfs::err!(
+        sb,
+        "failed to read inline data {error} @ pa {pa} of nid {nid}"
+    );
 }
 
 /// How much a reader has claimed.
@@ -185,6 +224,10 @@ impl Load {
 }
 
 /// One call of `read_folio` or `readahead`.
+///
+/// What is known of the folio that is being read is in it, and not in frames. So all calls can return to
+/// [`fill`](Self::fill) before something is read for which another reader is needed (a file of the
+/// filesystem itself) or a lower filesystem. A reader within a reader is in a box.
 pub(super) struct Reader<'a> {
     pub(super) inode: &'a Inode<Erofs>,
     pub(super) shared: &'a Arc<Shared>,
@@ -207,6 +250,13 @@ pub(super) struct Reader<'a> {
     round: u32,
     /// The chain has folios that this reader took and that are read again for want of memory.
     pub(super) thrashes: bool,
+    /// What is left of the folio that is read.
+    rest: Option<FolioPart>,
+    /// What of it is to be read from the packed inode.
+    fragment: Option<Fragment>,
+    /// Who decodes to all that is above in the page that is looked at, if it is but one, and does so
+    /// after what is claimed next.
+    above: Option<Above>,
     /// The folio that is scanned is the one that was asked for.
     asked: bool,
     /// The last error of it, or that there was no memory to read what was claimed.
@@ -216,6 +266,20 @@ pub(super) struct Reader<'a> {
 struct Claim {
     link: Link,
     mode: ClusterMode,
+}
+
+/// Why reading a folio stopped.
+enum Stop {
+    /// All of it is claimed or read.
+    End,
+    /// What was claimed is to be read before there is more of it.
+    TooMuch,
+    /// Metadata is to be loaded.
+    Map,
+    /// So is the data of a pcluster, at this position.
+    Inline(u64),
+    /// A part is to be read from the packed inode.
+    Fragment,
 }
 
 /// What is above in a page.
@@ -253,27 +317,88 @@ impl<'a> Reader<'a> {
             early: Load::default(),
             round: 0,
             thrashes: false,
+            rest: None,
+            fragment: None,
+            above: None,
             asked: false,
             result: Ok(()),
         }
     }
 
-    /// Finds the extent of byte `pos`. Others may have to read for that what only this reader's
-    /// chain brings, so the chain goes first then.
-    fn find(&mut self, pos: u64, want: Want) -> Result<ZExtent> {
-        let holds = |e: &ZExtent| pos.checked_sub(e.la).is_some_and(|skip| skip < e.len);
-        if let Some(extent) = self.extent.filter(holds) {
-            return Ok(extent);
+    #[inline(never)]
+    fn boxed(
+        inode: &'a Inode<Erofs>,
+        shared: &'a Arc<Shared>,
+        start: u64,
+        ahead: bool,
+    ) -> Result<KBox<Self>> {
+        Ok(KBox::new(
+            Self::new(inode, shared, start, ahead),
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// Reads `folio`, which somebody waits for.
+    #[inline(never)]
+    fn read_folio(&mut self, folio: LockedFolio) -> Result {
+        let index = folio.pos() >> PAGE_SHIFT;
+        self.read_behind(folio.range().end - 1, None);
+        self.asked = true;
+        let filled = self.fill(folio);
+        self.asked = false;
+        self.read_before();
+        self.finish(Way::of_read(self.inode.super_block().data()));
+        // What was claimed before a map turned out to be wrong may fail, too; that is told.
+        let result = self.result.and(filled);
+        if let Err(e) = result {
+            tell_unread(self.inode, index, e);
         }
-        self.claim = None;
-        self.extent = None;
-        loop {
-            if let Some(extent) = self.mapper.find(pos, want, self.chain.is_empty())? {
-                self.extent = Some(extent);
-                return Ok(extent);
+        result
+    }
+
+    /// Reads as many of `folios` as there is memory for.
+    #[inline(never)]
+    fn read_ahead(&mut self, mut folios: Readahead<'_>) {
+        let window = folios.range();
+        let len = window.end - window.start;
+        self.read_behind(window.end - 1, Some(&mut folios));
+        let mut backwards = Backwards::new(folios, len);
+        while let Some(folio) = backwards.next() {
+            // The rest ends unread: nobody waits for it, and a task that was killed for want of memory
+            // is to take no more.
+            if vfs::task::is_killed() {
+                break;
             }
+            let index = folio.pos() >> PAGE_SHIFT;
+            match self.fill(folio) {
+                // What is left is read when it is needed.
+                Err(EINTR) => break,
+                Err(_) => tell_unread_ahead(self.inode, index),
+                Ok(()) => {}
+            }
+        }
+        self.read_before();
+        self.finish(Way::of_readahead(self.inode.super_block().data(), len));
+    }
+
+    /// Finds the extent of byte `pos`. `None` if metadata is to be loaded for that.
+    fn find(&mut self, pos: u64, want: Want) -> Result<Option<ZExtent>> {
+        let holds = |e: &ZExtent| pos.checked_sub(e.la).is_some_and(|skip| skip < e.len);
+        if !self.extent.as_ref().is_some_and(holds) {
+            self.claim = None;
+            self.extent = None;
+            self.extent = self.mapper.find(pos, want)?;
+        }
+        Ok(self.extent)
+    }
+
+    /// Loads the metadata that was missing. Others may have to read for that what only this reader's
+    /// chain brings, so the chain goes first then.
+    fn load_map(&mut self) -> Result {
+        if self.mapper.is_nested() && !self.chain.is_empty() {
             self.let_go(Way::Background);
         }
+        self.mapper.load()
     }
 
     /// Submits what was claimed so far, as what comes next may have to wait for it, or would be too much.
@@ -301,83 +426,114 @@ impl<'a> Reader<'a> {
 
     /// Sees to it that all of `folio` is read; what was claimed for it is still to be submitted. The
     /// folio ends by itself when its last part does, with an error if this returns one.
-    fn scan(&mut self, folio: LockedFolio) -> Result {
-        let mut rest = Some(folio.into_part());
-        // Who decodes to all that is above in the page that is looked at, if it is but one, and does
-        // so after what is claimed next.
-        let mut above: Option<Above> = None;
-        while let Some(part) = rest.take() {
-            // If that is what went before, nothing is left to others from here on: a chain of one
-            // claim cannot be hooked.
+    fn fill(&mut self, folio: LockedFolio) -> Result {
+        self.above = None;
+        self.rest = Some(folio.into_part());
+        let filled = self.fill_rest();
+        if filled.is_err() {
+            self.rest = None;
+            self.fragment = None;
+        }
+        filled
+    }
+
+    /// Does what has to wait, and what nests, between two steps that do not.
+    fn fill_rest(&mut self) -> Result {
+        loop {
+            match self.scan()? {
+                Stop::End => return Ok(()),
+                Stop::TooMuch => {
+                    // If that is what went before, nothing is left to others from here on: a chain of
+                    // one claim cannot be hooked.
+                    self.let_go(Way::Wait);
+                    if vfs::task::is_killed() {
+                        return Err(EINTR);
+                    }
+                }
+                Stop::Map => self.load_map()?,
+                Stop::Inline(pa) => self
+                    .load_map()
+                    .inspect_err(|e| tell_unread_inline(self.inode, pa, *e))?,
+                Stop::Fragment => self.load_fragment()?,
+            }
+        }
+    }
+
+    /// Goes on with the folio from its end to its beginning, as far as nothing has to be waited for.
+    #[inline(never)]
+    fn scan(&mut self) -> Result<Stop> {
+        while let Some(part) = self.rest.take() {
             if (self.load + self.early).is_too_much() {
-                self.let_go(Way::Wait);
+                if !self.chain.is_empty() {
+                    self.rest = Some(part);
+                    return Ok(Stop::TooMuch);
+                }
                 if vfs::task::is_killed() {
                     return Err(EINTR);
                 }
             }
             let (start, end) = (part.pos(), part.pos() + part.len() as u64);
-            let extent = self.find(end - 1, Want::Read)?;
+            let Some(extent) = self.find(end - 1, Want::Read)? else {
+                self.rest = Some(part);
+                return Ok(Stop::Map);
+            };
+            if let (ZPlace::Mapped(cluster), None) = (&extent.place, &self.claim) {
+                let Some(link) = self.link(cluster)? else {
+                    self.rest = Some(part);
+                    return Ok(Stop::Inline(cluster.pa));
+                };
+                let mode = ClusterMode::Inflight;
+                self.claim = Some(Claim { link, mode });
+            }
             let at = extent.la.max(start);
-            let upper = if at > start {
+            let mut part = if at > start {
                 let (lower, upper) = part.split(at - start);
-                rest = Some(lower);
+                self.rest = Some(lower);
                 upper.ok_or(EIO)?
             } else {
                 part
             };
-            let page = PAGE_SIZE as u64;
-            let only = at % page != 0 && (end % page == 0 || at / page != end / page);
-            above = self.read_part(upper, &extent, above.take(), only)?;
-        }
-        Ok(())
-    }
-
-    /// Reads `part`, which lies in `extent`. The pcluster, if that is sure to be decoded by this reader, after
-    /// what is claimed later, and if it is the `only` one so far that its first page is of.
-    fn read_part(
-        &mut self,
-        mut part: FolioPart,
-        extent: &ZExtent,
-        above: Option<Above>,
-        only: bool,
-    ) -> Result<Option<Above>> {
-        let skip = part.pos() - extent.la;
-        match extent.place {
-            ZPlace::Hole => part.zero(0..part.len())?,
-            ZPlace::Fragment { pos } => {
-                self.read_fragment(&mut part, pos.checked_add(skip).ok_or(EUCLEAN)?)?
+            let above = self.above.take();
+            match &extent.place {
+                ZPlace::Hole => {
+                    part.zero(0..part.len())?;
+                    part.end(Ok(()));
+                }
+                ZPlace::Fragment { pos } => {
+                    let pos = pos.checked_add(at - extent.la).ok_or(EUCLEAN)?;
+                    if !self.read_fragment(part, pos)? {
+                        return Ok(Stop::Fragment);
+                    }
+                }
+                ZPlace::Mapped(cluster) => {
+                    let page = PAGE_SIZE as u64;
+                    let only = at % page != 0 && (end % page == 0 || at / page != end / page);
+                    self.above = self.attach(part, &extent, cluster, above, only)?;
+                }
             }
-            ZPlace::Mapped(cluster) => return self.attach(part, extent, &cluster, above, only),
         }
-        part.end(Ok(()));
-        Ok(None)
+        Ok(Stop::End)
     }
 
-    /// Copies from byte `pos` of the packed inode.
-    fn read_fragment(&mut self, part: &mut FolioPart, pos: u64) -> Result {
-        let sb = self.inode.super_block();
-        // The packed inode would wait for its own folio.
-        if sb.data().format.packed_nid == Some(self.inode.data().nid) {
-            return Err(EUCLEAN);
-        }
-        let len = part.len();
-        if pos.saturating_add(len as u64) > i64::MAX as u64 {
-            return Err(EUCLEAN);
-        }
-        let mut meta = match self.packed.take() {
-            Some(meta) => meta,
-            None => super_block::meta(sb, Source::Packed)?,
+    /// The pcluster of `cluster`. `None` if its data is among metadata that is to be loaded.
+    fn link(&mut self, cluster: &Cluster) -> Result<Option<Link>> {
+        let pcluster = match cluster.inline {
+            None => self.shared.table.get(Key::from(cluster))?,
+            Some(source) => {
+                let len = cluster.len as usize;
+                let read = self.mapper.read_inline(source, cluster.pa, len);
+                match read.inspect_err(|e| tell_unread_inline(self.inode, cluster.pa, *e))? {
+                    Some(bytes) => Pcluster::new_inline(Key::from(cluster), bytes)?,
+                    None => return Ok(None),
+                }
+            }
         };
-        if !self.chain.is_empty() && !meta.is_ready(pos, len) {
-            self.let_go(Way::Background);
-        }
-        meta.read_to(pos, part, 0..len)?;
-        self.packed = Some(meta);
-        Ok(())
+        Ok(Some(Link(pcluster)))
     }
 
     /// Hands `part` to the pcluster that decodes to it. That pcluster, if it is of this reader's chain, to stay
     /// there, may take in pages, and is the `only` one.
+    #[inline(never)]
     fn attach(
         &mut self,
         part: FolioPart,
@@ -386,16 +542,7 @@ impl<'a> Reader<'a> {
         above: Option<Above>,
         only: bool,
     ) -> Result<Option<Above>> {
-        let Claim { link, mut mode } = match self.claim.take() {
-            Some(claim) => claim,
-            None => Claim {
-                link: Link(match cluster.inline {
-                    Some(source) => self.read_inline(cluster, source)?,
-                    None => self.shared.table.get(Key::from(cluster))?,
-                }),
-                mode: ClusterMode::Inflight,
-            },
-        };
+        let Claim { link, mut mode } = self.claim.take().ok_or(EIO)?;
         let Link(pcluster) = &link;
         let mut state = pcluster.state.lock();
         // A pcluster of ours stays so until its chain goes, with which `claim` goes, too. Of others'
@@ -481,26 +628,6 @@ impl<'a> Reader<'a> {
         Ok(mode)
     }
 
-    /// A pcluster of its own for data among the metadata.
-    fn read_inline(&mut self, cluster: &Cluster, source: Source) -> Result<Arc<Pcluster>> {
-        let mut meta = super_block::meta(self.inode.super_block(), source)?;
-        let len = cluster.len as usize;
-        if !self.chain.is_empty() && !meta.is_ready(cluster.pa, len) {
-            self.let_go(Way::Background);
-        }
-        let mut bytes = KVec::from_elem(0u8, len, GFP_KERNEL)?;
-        meta.read(cluster.pa, &mut bytes).inspect_err(|e| {
-            vfs::err!(
-                self.inode.super_block(),
-                "failed to read inline data {} @ pa {} of nid {}",
-                e.to_errno(),
-                cluster.pa,
-                self.inode.data().nid.0
-            )
-        })?;
-        Pcluster::new_inline(Key::from(cluster), bytes)
-    }
-
     /// Whether the compressed data of `extent` is worth keeping: there is more in it than is read.
     fn wants_cache(&self, extent: &ZExtent) -> bool {
         match self.inode.super_block().data().options.cache_strategy() {
@@ -513,8 +640,12 @@ impl<'a> Reader<'a> {
     /// Reads on behind the end of what was asked for, `last` being its last byte: an algorithm that
     /// has to decode from the beginning on anyway had better be done with the extent.
     fn read_behind(&mut self, last: u64, folios: Option<&mut Readahead<'_>>) {
-        let Ok(extent) = self.find(last, Want::ReadMore) else {
-            return;
+        let extent = loop {
+            match self.find(last, Want::ReadMore) {
+                Ok(Some(extent)) => break extent,
+                Ok(None) if self.load_map().is_ok() => {}
+                _ => return,
+            }
         };
         if !matches!(extent.place, ZPlace::Mapped(_)) {
             return;
@@ -547,7 +678,7 @@ impl<'a> Reader<'a> {
             if let Some(folio) = folio::grab(self.inode, index * page) {
                 self.thrashes |= folio.is_workingset();
                 // Nobody asked for it: who does will see what is wrong.
-                if self.scan(folio) == Err(EINTR) {
+                if self.fill(folio) == Err(EINTR) {
                     return;
                 }
             }

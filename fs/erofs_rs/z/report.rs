@@ -25,8 +25,13 @@ impl Operations for Extents {
     type FileSystem = Erofs;
 
     fn map(inode: &Inode<Erofs>, pos: u64, len: u64) -> Result<Mapping<'_>> {
-        let found = Mapper::new(inode).find(pos, Want::Fiemap, true)?;
-        let extent = found.ok_or(EIO)?;
+        let mut mapper = Mapper::new(inode);
+        let extent = loop {
+            match mapper.find(pos, Want::Fiemap)? {
+                Some(extent) => break extent,
+                None => mapper.load()?,
+            }
+        };
         if pos >= inode.size() {
             // All that is asked for, or iomap would ask for ever.
             return Ok(Mapping {
