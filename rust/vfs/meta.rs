@@ -251,10 +251,10 @@ impl<'a> MetaReader<'a> {
     pub fn load(&mut self, pos: u64) -> Result {
         // It may be a long way down from here.
         self.folio = None;
-        if let Origin::Mapping(mapping) = self.origin {
-            // SAFETY: The mapping is live by the contract of `of_mapping`, and the folio keeps its place
-            // while it is referenced.
-            self.folio = Some(unsafe { Cached::new(read_folio(mapping, pos)?)? });
+        if !self.mapping.is_null() {
+            // SAFETY: The mapping is live for `'a`, as whoever made the reader said (`of_mapping`); the
+            // folio keeps its place while it is referenced.
+            self.folio = Some(unsafe { Cached::new(read_folio(self.mapping, pos)?, self.end)? });
         }
         Ok(())
     }

@@ -152,25 +152,84 @@ impl Chain {
     }
 }
 
+type Place = UniqueArc<MaybeUninit<Work<Job>>>;
+
+/// A chain that is read.
+struct Sent {
+    /// None if it was left to a worker.
+    chain: Option<Chain>,
+    /// Without memory nothing is read.
+    reads: Option<Reads>,
+    /// Where there will be the job for the worker that decodes it; else the reader waits.
+    worker: Option<Place>,
+}
+
+impl Sent {
+    fn worker() -> Option<(Reads, Place)> {
+        Some((Reads::new().ok()?, UniqueArc::new_uninit(GFP_KERNEL).ok()?))
+    }
+}
+
+impl Chain {
+    /// Takes out what others hooked to it, for a worker, as it may be much more than its reader wants. No
+    /// page is lent across that border (`Reader::attach`), so neither need be decoded before the other.
+    fn leave_hooked(&mut self) -> Option<KBox<Sent>> {
+        if self.claims.hooked.is_empty() || self.claims.claims.is_empty() {
+            return None;
+        }
+        let (reads, place) = Sent::worker()?;
+        let sent = Sent {
+            chain: None,
+            reads: Some(reads),
+            worker: Some(place),
+        };
+        let mut sent = KBox::new(sent, GFP_KERNEL).ok()?;
+        sent.chain = Some(Chain {
+            claims: Taken {
+                claims: core::mem::take(&mut self.claims.hooked),
+                hooked: Claims::default(),
+            },
+            shared: self.shared.clone(),
+        });
+        Some(sent)
+    }
+}
+
+/// Leaves what was sent to its worker, if it is for one.
+#[inline(never)]
+fn leave(sent: &mut Sent) {
+    let Some(place) = sent.worker.take() else {
+        return;
+    };
+    let (Some(chain), Some(reads)) = (sent.chain.take(), sent.reads.take()) else {
+        return;
+    };
+    let workers = chain.shared.workers;
+    let job = Job {
+        batch: reads.batch().clone(),
+        chain,
+    };
+    match place.pin_init_with(Work::new::<Infallible>(job)) {
+        Ok(job) => reads.then(job, workers),
+        Err(never) => match never {},
+    }
+}
+
+/// What is submitted at once.
+struct Going {
+    /// What needs no read.
+    bypass: KVec<Arc<Pcluster>>,
+    /// The most pages that are read.
+    pages: usize,
+    /// What this reader claimed.
+    own: Option<Sent>,
+    /// What others hooked to it, if that is not read with it.
+    hooked: Option<KBox<Sent>>,
+}
+
 /// Of several errors the C driver tells the last.
 fn last(before: Result, after: Result) -> Result {
     after.and(before)
-}
-
-/// Memory for the reads of a chain, and for a worker to decode it.
-struct Room {
-    reads: Reads,
-    place: UniqueArc<MaybeUninit<Work<Job>>>,
-}
-
-impl Room {
-    /// Finds it, or `ENOMEM`. May sleep.
-    fn new() -> Result<Self> {
-        Ok(Self {
-            reads: Reads::new()?,
-            place: UniqueArc::new_uninit(GFP_KERNEL)?,
-        })
-    }
 }
 
 impl Run for Job {
@@ -186,25 +245,6 @@ impl Run for Job {
     }
 }
 
-/// Splits off what others hooked to `chain`, to be read once the reader's own claims are, and left
-/// to a worker: it may be much more than the reader wants. No page is lent across that border
-/// (`Reader::attach`), so neither need be decoded before the other. Without memory for a worker the
-/// reader keeps it.
-fn split_hooked(chain: &mut Chain) -> Option<(Room, Chain)> {
-    if chain.claims.hooked.is_empty() || chain.claims.claims.is_empty() {
-        return None;
-    }
-    let room = Room::new().ok()?;
-    let hooked = Chain {
-        claims: Taken {
-            claims: core::mem::take(&mut chain.claims.hooked),
-            hooked: Claims::default(),
-        },
-        shared: chain.shared.clone(),
-    };
-    Some((room, hooked))
-}
-
 impl Reader<'_> {
     /// Reads and decodes what was claimed, or sees to it. What could not be read of what was asked
     /// for, as far as it is known when this returns, is in `result`. May sleep.
@@ -216,6 +256,20 @@ impl Reader<'_> {
     }
 
     fn submit_chain(&mut self, way: Way) {
+        // What is below a bio, such as another filesystem, has a large stack of its own. What a reader
+        // has of it meanwhile is this, and `read`.
+        let mut going = self.take(way);
+        for sent in [going.own.as_ref(), going.hooked.as_deref()] {
+            if let Some(sent) = sent {
+                self.read(sent, going.pages);
+            }
+        }
+        self.conclude(&mut going);
+    }
+
+    /// Closes the chain, and gets ready to read it.
+    #[inline(never)]
+    fn take(&mut self, way: Way) -> Going {
         let mut chain = Chain {
             claims: self.chain.take(),
             shared: self.shared.clone(),
@@ -235,61 +289,65 @@ impl Reader<'_> {
         };
         chain.claims.claims.retain(&mut is_read);
         chain.claims.hooked.retain(&mut is_read);
-        if chain.is_empty() {
-            return self.decode_all(bypass);
+        let mut going = Going {
+            bypass,
+            pages,
+            own: None,
+            hooked: None,
+        };
+        if !chain.is_empty() {
+            let mut worker = None;
+            // A task that is dying leaves the decoding to a worker: it may get no memory for that.
+            if way == Way::Background || vfs::task::is_killed() {
+                worker = Sent::worker();
+            } else {
+                going.hooked = chain.leave_hooked();
+            }
+            let (reads, worker) = match worker {
+                Some((reads, place)) => (Some(reads), Some(place)),
+                // Without memory for a worker's job the reader waits.
+                None => (Reads::new().ok(), None),
+            };
+            going.own = Some(Sent {
+                chain: Some(chain),
+                reads,
+                worker,
+            });
         }
-        // A task that is dying leaves the decoding to a worker: it may get no memory for that.
-        if way == Way::Background || vfs::task::is_killed() {
-            // Without memory for a worker the reader waits.
-            if let Ok(room) = Room::new() {
-                self.read_for_worker(room, chain, pages);
-                return self.decode_all(bypass);
+        going
+    }
+
+    /// Decodes what was submitted, or waits until it is read for that.
+    #[inline(never)]
+    fn conclude(&mut self, going: &mut Going) {
+        let who = self.id();
+        if let Some(hooked) = &mut going.hooked {
+            leave(hooked);
+        }
+        if let Some(own) = &mut going.own {
+            leave(own);
+            if own.chain.is_some() {
+                vfs::task::flush_plug();
             }
         }
-        let hooked = split_hooked(&mut chain);
-        let reads = self.read_for_waiter(&chain, pages);
-        if let Some((room, hooked)) = hooked {
-            self.read_for_worker(room, hooked, pages);
+        for pcluster in going.bypass.drain_all() {
+            let decoded = self.shared.decode(pcluster, Ok(()), &mut self.pool, who);
+            self.note(decoded);
         }
-        vfs::task::flush_plug();
-        self.decode_all(bypass);
-        let who = self.id();
-        let result = match reads {
-            Ok(reads) => chain.decode(reads.wait(), &mut self.pool, who),
-            Err(e) => chain.fail(e, who),
+        let Some(Sent { chain, reads, .. }) = &mut going.own else {
+            return;
         };
-        self.note(result);
-    }
-
-    /// Has `chain` read, and decoded by a worker.
-    fn read_for_worker(&self, Room { reads, place }: Room, chain: Chain, pages: usize) {
-        self.read(&chain, pages, &reads);
-        let job = Job {
-            batch: reads.batch().clone(),
-            chain,
-        };
-        match place.pin_init_with(Work::new::<Infallible>(job)) {
-            Ok(job) => reads.then(job, self.shared.workers),
-            Err(never) => match never {},
+        if let Some(chain) = chain {
+            let result = match reads.take() {
+                Some(reads) => chain.decode(reads.wait(), &mut self.pool, who),
+                None => chain.fail(ENOMEM, who),
+            };
+            self.note(result);
         }
-    }
-
-    fn read_for_waiter(&self, chain: &Chain, pages: usize) -> Result<Reads> {
-        let reads = Reads::new()?;
-        self.read(chain, pages, &reads);
-        Ok(reads)
     }
 
     fn note(&mut self, result: Result) {
         self.result = last(self.result, result);
-    }
-
-    fn decode_all(&mut self, bypass: KVec<Arc<Pcluster>>) {
-        let who = self.id();
-        for pcluster in bypass {
-            let decoded = self.shared.decode(pcluster, Ok(()), &mut self.pool, who);
-            self.note(decoded);
-        }
     }
 
     /// Finds pages for all of a pcluster that nobody gave. What is to be done with it.
@@ -316,12 +374,16 @@ impl Reader<'_> {
         }
     }
 
-    /// Starts the reads for `chain`, of at most so many pages.
+    /// Starts the reads for a chain, of at most so many pages.
     ///
     /// The page cache accounts stalls for want of memory where it asks for a folio that it had
     /// evicted, and where it waits for one. For folios that this reader took itself it cannot: of
     /// these the submission counts, as in a readahead of the page cache, for which nobody waits.
-    fn read(&self, chain: &Chain, pages: usize, reads: &Reads) {
+    #[inline(never)]
+    fn read(&self, Sent { chain, reads, .. }: &Sent, pages: usize) {
+        let (Some(chain), Some(reads)) = (chain, reads) else {
+            return;
+        };
         vfs::task::memstall(self.thrashes, || {
             let mut bios = Bios {
                 reader: self,
@@ -330,11 +392,14 @@ impl Reader<'_> {
                 pending: None,
             };
             for (number, pcluster) in (0..).zip(chain.iter()) {
-                if let Err(e) = bios.add(number, pcluster) {
-                    pcluster.state.lock().fail(e);
+                let mut at = None;
+                while let Some(bio) = bios.add(number, pcluster, &mut at) {
+                    bio.submit();
                 }
             }
-            bios.submit();
+            if let Some((_, bio)) = bios.pending {
+                bio.submit();
+            }
         });
     }
 }
@@ -349,19 +414,32 @@ struct Bios<'r, 'a> {
     pending: Option<(DeviceId, PageBio<'a>)>,
 }
 
-impl Bios<'_, '_> {
-    fn submit(&mut self) {
-        if let Some((_, bio)) = self.pending.take() {
-            bio.submit();
+impl<'a> Bios<'_, 'a> {
+    /// Reads all pages of `pcluster`, claim `number` of the chain, that need it; an error leaves some
+    /// unread. A bio that it returns is to be submitted before it goes on: it is called again then, with
+    /// the same place `at`, which is `None` at first.
+    #[inline(never)]
+    fn add(
+        &mut self,
+        number: u32,
+        pcluster: &Pcluster,
+        at: &mut Option<usize>,
+    ) -> Option<PageBio<'a>> {
+        if pcluster.inline.is_some() {
+            return None;
         }
+        self.try_add(number, pcluster, at).unwrap_or_else(|e| {
+            pcluster.state.lock().fail(e);
+            None
+        })
     }
 
-    /// Reads all pages of `pcluster`, claim `number` of the chain, that need it. An error leaves pages
-    /// unread.
-    fn add(&mut self, number: u32, pcluster: &Pcluster) -> Result {
-        if pcluster.inline.is_some() {
-            return Ok(());
-        }
+    fn try_add(
+        &mut self,
+        number: u32,
+        pcluster: &Pcluster,
+        at: &mut Option<usize>,
+    ) -> Result<Option<PageBio<'a>>> {
         let (sb, block) = (self.reader.inode.super_block(), self.reader.shared.block);
         let skip = pcluster.skip(block);
         let place = sb.data().map_dev(0, pcluster.key.pa - skip as u64);
@@ -371,21 +449,26 @@ impl Bios<'_, '_> {
             pos,
             len: (skip + pcluster.len()).next_multiple_of(block as usize),
         };
-        let (mut i, mut new) = (0, false);
-        while let Some(next) = self.fill(number, pcluster, &run, i) {
-            if new && next == i {
-                return Err(EIO);
+        let mut next = match *at {
+            None => self.fill(number, pcluster, &run, 0),
+            at => at,
+        };
+        while let Some(i) = next {
+            if let Some((_, bio)) = self.pending.take() {
+                *at = Some(i);
+                return Ok(Some(bio));
             }
-            i = next;
-            self.submit();
             let target = sb.target(device).ok_or(EIO)?;
             let room = self.pages.min(MAX_PAGES);
             // Not as a readahead, which a device may refuse: others may join who need it.
             let bio = PageBio::new(target, run.pos_of(i), room, self.reads)?;
             self.pending = Some((device, bio));
-            new = true;
+            next = self.fill(number, pcluster, &run, i);
+            if next == Some(i) {
+                return Err(EIO);
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Adds the pages of `pcluster` from page `i` on to what is pending, as far as they follow it.
