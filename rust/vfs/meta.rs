@@ -246,6 +246,24 @@ impl<'a> MetaReader<'a> {
         self.folio.as_ref().is_some_and(holds)
     }
 
+    /// As [`read`](Self::read) where [`is_ready`](Self::is_ready) says so, and tells whether it did.
+    pub fn read_ready(&mut self, pos: u64, buf: &mut [u8]) -> Result<bool> {
+        if !self.is_ready(pos, buf.len()) {
+            return Ok(false);
+        }
+        match &self.folio {
+            Some(c) if c.start <= pos && buf.len() as u64 <= c.end.saturating_sub(pos) => {
+                // SAFETY: The bytes are within the folio, which is referenced, and as many as the buffer's.
+                unsafe {
+                    let offset = (pos - c.start) as usize;
+                    copy(buf.as_mut_ptr(), c.folio.0.as_ptr(), offset, buf.len());
+                }
+            }
+            _ => self.read(pos, buf)?,
+        }
+        Ok(true)
+    }
+
     /// Reads the page around byte `pos` into the page cache, where it is kept until it is read. Errors
     /// are those of [`read`](Self::read). May sleep.
     pub fn load(&mut self, pos: u64) -> Result {

@@ -67,9 +67,9 @@ impl Map {
 }
 
 /// What a map header says.
-enum Told {
+enum Told<'a> {
     /// What is remembered now.
-    Map,
+    Map(&'a Map),
     /// The whole file is in the packed inode.
     Packed(ZExtent),
 }
@@ -168,7 +168,7 @@ impl<'a> Mapper<'a> {
         pos: u64,
         len: usize,
     ) -> Result<Option<KVec<u8>>> {
-        if !self.is_there(source, pos, len)? {
+        if !self.meta(source)?.is_ready(pos, len) && self.is_missing(pos) {
             return Ok(None);
         }
         let mut bytes = KVec::from_elem(0u8, len, GFP_KERNEL)?;
@@ -181,21 +181,20 @@ impl<'a> Mapper<'a> {
         if let Some(hole) = zmap::behind_end(info, la) {
             return Ok(Some(hole));
         }
-        if info.known.0.get().is_none() {
-            match self.read_header(la, want)? {
-                Some(Told::Map) => {}
+        let map = match info.known.0.get() {
+            Some(map) => map,
+            None => match self.read_header(la, want)? {
+                Some(Told::Map(map)) => map,
                 Some(Told::Packed(extent)) => return Ok(Some(extent)),
                 None => return Ok(None),
-            }
-        }
-        self.look_up(la, want)
+            },
+        };
+        self.look_up(map, la, want)
     }
 
     /// Looks up in the map that is remembered.
-    #[inline(never)]
-    fn look_up(&mut self, la: u64, want: Want) -> Result<Option<ZExtent>> {
+    fn look_up(&mut self, map: &'a Map, la: u64, want: Want) -> Result<Option<ZExtent>> {
         let (format, info) = (&self.inode.super_block().data().format, self.inode.data());
-        let map = info.known.0.get().ok_or(EIO)?;
         // Lookups are large, so they stay where they are.
         let mut plan = Lookup::new(format, info, &map.header, la, want);
         let lookup = match &mut plan {
@@ -221,7 +220,7 @@ impl<'a> Mapper<'a> {
         let found = match &mut halted.stage {
             Stage::Extent(map, lookup) => self.search(map, lookup)?,
             Stage::Header(lookup) => match self.search_header(lookup)? {
-                Some(Told::Map) => return self.look_up(halted.la, halted.want),
+                Some(Told::Map(map)) => return self.look_up(map, halted.la, halted.want),
                 Some(Told::Packed(extent)) => Some(extent),
                 None => None,
             },
@@ -243,7 +242,7 @@ impl<'a> Mapper<'a> {
 
     /// Reads what is to be known of the file.
     #[inline(never)]
-    fn read_header(&mut self, la: u64, want: Want) -> Result<Option<Told>> {
+    fn read_header(&mut self, la: u64, want: Want) -> Result<Option<Told<'a>>> {
         let (format, info) = (&self.inode.super_block().data().format, self.inode.data());
         let mut lookup = HeaderLookup::new(format, info);
         let lookup = match &mut lookup {
@@ -258,7 +257,7 @@ impl<'a> Mapper<'a> {
     }
 
     #[inline(always)]
-    fn search_header(&mut self, lookup: &mut HeaderLookup) -> Result<Option<Told>> {
+    fn search_header(&mut self, lookup: &mut HeaderLookup) -> Result<Option<Told<'a>>> {
         let feed = |l: &mut HeaderLookup, bytes: &[u8]| l.feed(bytes);
         match self.run(lookup, HeaderLookup::wanted, feed) {
             Ok(Some(header)) => self.keep(&header).map(Some),
@@ -269,7 +268,7 @@ impl<'a> Mapper<'a> {
 
     /// Remembers what it is worth to.
     #[inline(never)]
-    fn keep(&mut self, header: &Header) -> Result<Told> {
+    fn keep(&mut self, header: &Header) -> Result<Told<'a>> {
         let (format, info) = (&self.inode.super_block().data().format, self.inode.data());
         if header.is_packed() {
             // All of the file is one extent, so it does not matter of which byte.
@@ -284,8 +283,8 @@ impl<'a> Mapper<'a> {
             checkpoints: OnceBox::new(),
         };
         // Whoever comes second takes what the first one found.
-        info.known.0.get_or_set(KBox::pin(map, GFP_KERNEL)?);
-        Ok(Told::Map)
+        let map = info.known.0.get_or_set(KBox::pin(map, GFP_KERNEL)?);
+        Ok(Told::Map(map))
     }
 
     #[inline(always)] // Its room on the stack is the caller's, which has the same in another place.
@@ -324,10 +323,12 @@ impl<'a> Mapper<'a> {
         loop {
             let area = wanted(lookup);
             let bytes = &mut buffer[..WINDOW.min(area.len as usize)];
-            if !self.is_there(area.source, area.pos, bytes.len())? {
-                return Ok(None);
+            if !self.meta(area.source)?.read_ready(area.pos, bytes)? {
+                if self.is_missing(area.pos) {
+                    return Ok(None);
+                }
+                self.meta(area.source)?.read(area.pos, bytes)?;
             }
-            self.meta(area.source)?.read(area.pos, bytes)?;
             if let Some(found) = feed(lookup, bytes).map_err(|e| self.fault(e))? {
                 return Ok(Some(found));
             }
@@ -344,13 +345,11 @@ impl<'a> Mapper<'a> {
         })
     }
 
-    /// Whether `len` bytes at `pos` of `source` can be read at once. What was just loaded can be: an
-    /// error is for the read to tell.
-    fn is_there(&mut self, source: Source, pos: u64, len: usize) -> Result<bool> {
-        if self.meta(source)?.is_ready(pos, len) {
-            return Ok(true);
-        }
-        Ok(self.missing.replace(pos) == Some(pos))
+    /// Notes that what is at `pos` is not in memory. It is if that was just loaded: an error is for the read
+    /// to tell then.
+    #[cold]
+    fn is_missing(&mut self, pos: u64) -> bool {
+        self.missing.replace(pos) != Some(pos)
     }
 
     fn fault(&self, error: erofs_format::Error) -> Error {
