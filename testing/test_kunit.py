@@ -18,7 +18,7 @@ def test_vfs_suites():
     cases = re.findall(r"\] +(ok|not ok) \d+ ([a-z_0-9]+)(?: # (SKIP))?", out)
     suites = {m for m in re.findall(r"# Subtest: (\w+)", out)}
     assert suites == {
-        "vfs_bio", "vfs_codec", "vfs_contexts", "vfs_few", "vfs_folio", "vfs_inode", "vfs_lru", "vfs_options", "vfs_page",
-        "vfs_reads", "vfs_task"}, out
+        "vfs_bio", "vfs_codec", "vfs_contexts", "vfs_few", "vfs_folio", "vfs_inode", "vfs_lru", "vfs_once", "vfs_options",
+        "vfs_page", "vfs_reads", "vfs_task"}, out
     assert len(cases) >= 78, out
     assert [c for c in cases if c[0] != "ok" or c[2]] == [], out
