@@ -112,8 +112,8 @@ def further():
     """What is not of the product."""
     h = images.once(images.CACHE / f"hints-{images.hashed(hints)}", hints)
     return [
-        recipe("lz4hc-64K-directories", "-zlz4hc", "-C65536", "--zD=1"),
-        recipe("lz4-4K-directories-b512", "-zlz4", "-C4096", "-b512", "--zD=1", "-Eztailpacking"),
+        recipe("lz4hc-64K-directories", "-zlz4hc", "-C65536", "--zD"),
+        recipe("lz4-4K-directories-b512", "-zlz4", "-C4096", "-b512", "--zD", "-Eztailpacking"),
         recipe("zstd-64K-48bit-all", "-zzstd", "-C65536", "-E48bit,dedupe,fragments,ztailpacking"),
         recipe("lz4-4K-48bit-legacy-b512", "-zlz4", "-C4096", "-b512", "-E48bit,legacy-compress"),
         recipe("lz4hc-64K-metabox-lzma", "-zlz4hc", "-C65536", "-m65536:lzma", "-Eall-fragments"),
