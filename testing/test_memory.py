@@ -4,11 +4,13 @@ in use. Beside the C driver, which keeps it in a page cache, on Debian's kernel.
 import functools
 import json
 import random
+import re
 
 import pytest
 
 import images
 import lab
+import zimages
 
 MIB = 1 << 20
 DRIVERS = ("erofs", "erofs_rs")
@@ -88,3 +90,43 @@ def test_not_from_the_reserves():
     optional = {f: n for f, n in flags.items() if "__GFP_DIRECT_RECLAIM" not in f and "GFP_KERNEL" not in f and "GFP_NOIO" not in f}
     assert sum(optional.values()) > 100, flags
     assert all("__GFP_NOMEMALLOC" in f for f in optional), flags
+
+
+GOING = """
+mount -t cgroup2 none /sys/fs/cgroup 2>/dev/null || mountpoint -q /sys/fs/cgroup
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+for n in $(seq 6); do
+	[ -d /sys/module/$peer ] || insmod "$1"
+	mount_one $peer $b "" "$2"
+	want=$(head -c 70000 $b/large | md5sum)
+	for limit in max 6M 4M; do
+		group=/sys/fs/cgroup/g$n-$limit
+		mkdir $group
+		echo $limit >$group/memory.max
+		for reader in 1 2; do
+			sh -c "echo \\$\\$ >$group/cgroup.procs; for f in $b/large $b/text $b/mixed; do
+				for at in 0 7 30 90 200; do dd if=\\$f of=/dev/null bs=4096 skip=\\$at count=1 2>/dev/null; done; done" &
+		done
+		[ $limit != 6M ] || echo 2 >/proc/sys/vm/drop_caches
+		wait
+		[ $limit != max ] || awk '/^KRec/ { k = $2 } /^SRec/ { print "kept", k - $2 }' /proc/meminfo
+		rmdir $group
+	done
+	[ $((n % 3)) = 0 ] || echo $((1 + n % 3)) >/proc/sys/vm/drop_caches
+	[ "$(head -c 70000 $b/large | md5sum)" = "$want" ]
+	umount $b
+	losetup -D
+	[ $((n % 2)) = 0 ] || rmmod $peer
+	echo gone
+done
+"""
+
+
+def test_cgroups_come_and_go():
+    """What is kept for a cgroup that goes moves to its parent; then the caches, the mount and the module go."""
+    image = images.make(zimages.cell("lz4hc", "64K", "default")).path
+    module = lab.BUILD / "uml-debug" / "erofs_rs.ko"
+    run = lab.snippet("uml-debug", GOING, module, image, timeout=900)
+    assert run.check().out.count("gone") == 6
+    kept = [int(n) for n in re.findall(r"^kept (\d+)$", run.out, re.M)]
+    assert len(kept) == 6 and all(n > 0 for n in kept), run.out
