@@ -16,6 +16,9 @@ import mutate
 import zimages
 import zmutate
 
+# A boot of ten minutes and more on stock, and not all of it holds yet: see Documentation/compression.md, 3.
+pytestmark = pytest.mark.full
+
 BUDGET = 8 << 10                # of 16 KiB, in bytes
 STACK = 16 << 10
 BLOCK = 4096
@@ -101,10 +104,10 @@ mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null || [ -e /sys/kernel/tra
 modprobe -a xfs overlay 2>/dev/null || grep -q xfs /proc/filesystems
 mount -t xfs -o ro,norecovery /dev/vde /mnt/x
 measure() {
-	name=$1 driver=$2 top=$3
+	mounted=$1 driver=$2 top=$3
 	shift 3
 	for way in read faults; do
-		section $name-$way-$driver python3 -IS testing/guest/stack.py $how $driver $top $way "$@"
+		section $mounted-$way-$driver python3 -IS testing/guest/stack.py $how $driver $top $way "$@"
 	done
 }
 for driver in $drivers; do

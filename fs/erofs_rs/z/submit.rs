@@ -259,10 +259,9 @@ impl Reader<'_> {
         // What is below a bio, such as another filesystem, has a large stack of its own. What a reader
         // has of it meanwhile is this, and `read`.
         let mut going = self.take(way);
-        for sent in [going.own.as_ref(), going.hooked.as_deref()] {
-            if let Some(sent) = sent {
-                self.read(sent, going.pages);
-            }
+        let (own, hooked) = (going.own.as_ref(), going.hooked.as_deref());
+        for sent in [own, hooked].into_iter().flatten() {
+            self.read(sent, going.pages);
         }
         self.conclude(&mut going);
     }
