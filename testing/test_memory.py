@@ -98,6 +98,7 @@ echo +memory >/sys/fs/cgroup/cgroup.subtree_control
 for n in $(seq 6); do
 	[ -d /sys/module/$peer ] || insmod "$1"
 	mount_one $peer $b "" "$2"
+	[ "$(head -c 70000 $b/large | wc -c)" = 70000 ]
 	want=$(head -c 70000 $b/large | md5sum)
 	for limit in max 6M 4M; do
 		group=/sys/fs/cgroup/g$n-$limit

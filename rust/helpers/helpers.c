@@ -431,11 +431,6 @@ unsigned int rust_vfs_bdev_logical_block_size(struct block_device *bdev)
 	return bdev_logical_block_size(bdev);
 }
 
-u64 rust_vfs_bdev_nr_bytes(struct block_device *bdev)
-{
-	return bdev_nr_bytes(bdev);
-}
-
 /*
  * linux/iomap.h: an __always_inline body around two callbacks; the loop control
  * in it is the kernel's own.

@@ -226,7 +226,7 @@ const MAPPING: &bindings::address_space_operations = &bindings::address_space_op
 /// is to be read.
 unsafe extern "C" fn read_folio(_file: *mut bindings::file, folio: *mut bindings::folio) -> c_int {
     from_result(|| {
-        // SAFETY: As the function's contract says. A locked folio has its mapping, whose inode has a
+        // SAFETY: The page cache hands over a locked folio, which has its mapping, whose inode has a
         // file by the invariants, which is there until the inode was put.
         let (file, size, folio) = unsafe {
             let inode = (*(*folio).__bindgen_anon_1.__bindgen_anon_1.mapping).host;

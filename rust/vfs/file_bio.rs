@@ -163,7 +163,7 @@ impl Request {
         // No flags of the file: it is read through its page cache even if it was opened for direct
         // I/O, which memory at any address is not aligned for. And no completion: it waits.
         let iocb = bindings::kiocb {
-            // SAFETY: By the contract and the invariants.
+            // SAFETY: The caller has a live request, which has its file until its bio ends.
             ki_filp: unsafe { (*this).file }.as_ptr(),
             ki_pos: i64::try_from(pos).map_err(|_| EIO)?,
             // SAFETY: Only looks at the current task.
@@ -220,8 +220,8 @@ impl Request {
 /// `bio` is from [`FileBios::alloc`], and not begun. Its segments are writable memory that is not
 /// used otherwise until its end. This is the last that is done with it.
 pub(crate) unsafe fn submit(bio: *mut bindings::bio, pos: u64) {
-    // SAFETY: As the contract says. Of an error the request was begun, but for that of `begin`,
-    // which is no interruption.
+    // SAFETY: The bio is from `FileBios::alloc`, so it has a request in front, which is not begun, and
+    // nobody else has either. After an error of `read` the request was begun, as a worker wants it.
     unsafe {
         let request = Request::of(bio);
         let result = match Request::begin(request, pos) {
@@ -247,7 +247,7 @@ fn is_interrupted(error: Error) -> bool {
 ///
 /// Only to be called by a workqueue, with the `work` of a request that was begun.
 unsafe extern "C" fn go_on(work: *mut bindings::work_struct) {
-    // SAFETY: As the contract says; the request is the worker's, and ends here. Until then it does
+    // SAFETY: `hand_over` gave the request, which was begun, to this worker alone, and it ends here. Until then it does
     // not make a filesystem free memory: the folios that it has locked may be of inodes that nobody
     // has a reference to.
     unsafe {
@@ -265,7 +265,8 @@ unsafe extern "C" fn go_on(work: *mut bindings::work_struct) {
 ///
 /// `bio` is from [`FileBios::alloc`], and this is the last that is done with it.
 pub(crate) unsafe fn end(bio: *mut bindings::bio, result: Result) {
-    // SAFETY: As the contract says. The file goes first, as the end may let go what keeps the mount:
+    // SAFETY: The bio has its request in front, whose reference to the file is put once, as nothing
+    // is done with the bio after this. The file goes first, as the end may free what keeps the mount:
     // then this is not the reference that closes the file.
     unsafe {
         bindings::fput((*Request::of(bio)).file.as_ptr());

@@ -73,7 +73,7 @@ impl<T> OnceBox<T> {
     ///
     /// `there` is a box that was given away and lives for `'a`.
     unsafe fn value<'a>(there: NonNull<c_void>) -> &'a T {
-        // SAFETY: By the contract. Nobody borrows it mutably.
+        // SAFETY: The caller has a box that was given away and lives for `'a`; nobody borrows it mutably.
         unsafe { Pin::<KBox<T>>::borrow(there.as_ptr()) }.get_ref()
     }
 }

@@ -310,7 +310,7 @@ impl<T: FileSystem> Registration<T> {
     ///
     /// `fs` was registered by `Registration<T>`, and stays so for `'a`.
     unsafe fn of_type<'a>(fs: *mut bindings::file_system_type) -> &'a Self {
-        // SAFETY: By the contract it is the `fs` field of a pinned `Registration<T>`.
+        // SAFETY: `Registration<T>` registers the `fs` field of a pinned value of its own, and nothing else.
         unsafe { &*kernel::container_of!(Opaque::cast_from(fs), Self, fs) }
     }
 
@@ -320,7 +320,7 @@ impl<T: FileSystem> Registration<T> {
     ///
     /// `fs` was registered by `Registration<T>`, and stays so for `'a`.
     pub(crate) unsafe fn files_of<'a>(fs: *mut bindings::file_system_type) -> &'a FileBios {
-        // SAFETY: The contract is the same.
+        // SAFETY: The caller has a type that `Registration<T>` registered, for `'a`.
         &unsafe { Self::of_type(fs) }.files
     }
 

@@ -106,7 +106,7 @@ impl<T: FileSystem> SbInfo<T> {
             // SAFETY: a slot is null or owns a reference; `iput` takes both.
             unsafe { bindings::iput(inode) };
         }
-        // SAFETY: The contract is the same.
+        // SAFETY: The caller says that nobody reads metadata any more, as that is through these inodes.
         unsafe { self.file_meta.put() };
     }
 }

@@ -53,7 +53,7 @@ pub fn openat(dir: &OwnedFd, name: &CStr, flags: c_int) -> Res<OwnedFd> {
         name.as_ptr(),
         flags | libc::O_CLOEXEC
     ))?;
-    // SAFETY: as above.
+    // SAFETY: The descriptor was just opened, and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
@@ -194,7 +194,7 @@ pub fn mmap_read(fd: &OwnedFd, off: i64, len: usize, flags: c_int) -> Res<Vec<u8
 }
 
 pub fn mmap_shared_writable(fd: &OwnedFd) -> Res<i64> {
-    // SAFETY: as above; unmapped at once.
+    // SAFETY: The kernel chooses where it maps; it is unmapped at once, and not looked at.
     let map = unsafe {
         let rw = libc::PROT_READ | libc::PROT_WRITE;
         libc::mmap(
